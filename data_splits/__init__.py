@@ -1,0 +1,1 @@
+"""Which recording is in which split, and the proof that it is so."""

@@ -1,0 +1,91 @@
+"""Checkpoints: safetensors beside a JSON sidecar, never pickle; a crash leaves the old one or the new."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or not ours."""
+
+
+def sidecar_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Temporary file, fsync, rename: on a full disk the old file survives.
+
+    Raises OSError (for example ENOSPC) after removing the temporary file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], sidecar: dict[str, Any]) -> None:
+    """Writes ``path`` (.safetensors) and its sidecar, which records the hash of the tensors.
+
+    The sidecar also travels inside the safetensors header, so the pair cannot disagree after a crash
+    between the two renames: ``load_checkpoint`` trusts the header.
+    """
+    document = json.dumps(sidecar, sort_keys=True)
+    content = save({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, {"sidecar": document})
+    write_atomically(path, content)
+    readable = {**sidecar, "tensors_sha256": hashlib.sha256(content).hexdigest()}
+    write_atomically(sidecar_path(path), json.dumps(readable, indent=2, sort_keys=True).encode())
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and sidecar. Raises CheckpointError naming the file and what is wrong with it."""
+    from safetensors import safe_open
+
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; train one, or give the path of its .safetensors")
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+        tensors = load_file(str(path))
+        sidecar = json.loads(metadata["sidecar"])
+    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this project, or damaged ({error}); remove it to start again"
+        ) from error
+    return tensors, sidecar
+
+
+def git_revision() -> str:
+    """The commit the package's tree is at, "+dirty" appended when it has changes, or "unknown"."""
+    root = Path(__file__).resolve().parent.parent
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,29 @@
+"""``asr-pretrain``: the general recogniser whose layers are transferred."""
+
+from __future__ import annotations
+
+import sys
+
+from asr_pretrain.launcher import Command, launch
+
+COMMANDS = {
+    "corpus": Command("asr_pretrain.corpus", "synthesize a small corpus, where there are no recordings"),
+    "render": Command("asr_pretrain.augment.render", "hear recordings through the simulated car: mirror rows"),
+    "train": Command("asr_pretrain.train", "pretrain the encoder by CTC on phonemes"),
+    "score": Command("asr_pretrain.score", "phoneme error rate over a manifest"),
+    "transcribe": Command("asr_pretrain.transcribe", "the phonemes of a recording"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    return launch(
+        "asr-pretrain",
+        "Pretrain the general recogniser whose layers the wake word is built on.",
+        "asr-pretrain train asr_pretrain/recipes/general.yaml",
+        COMMANDS,
+        argv,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

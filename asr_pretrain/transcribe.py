@@ -1,0 +1,31 @@
+"""The phonemes that a trained recogniser hears in a recording."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from asr_pretrain.score import names, recognise
+from asr_pretrain.train import load_recogniser
+from data_splits.audio import read_audio
+
+
+def transcribe(wav: Path, checkpoint: Path) -> list[str]:
+    """Phones of ``wav`` (any rate; resampled to 16 kHz mono). Raises AudioError, CheckpointError."""
+    model, _ = load_recogniser(checkpoint)
+    return names(recognise(model, read_audio(str(wav.resolve()), wav.resolve().parent)))
+
+
+def add_parser(sub: Any) -> None:
+    parser = sub.add_parser(
+        "transcribe", help="the phonemes of a recording",
+        epilog="example: asr-pretrain transcribe hello.wav --checkpoint runs/general/encoder.safetensors",
+    )  # fmt: skip
+    parser.add_argument("wav", type=Path, help="WAV, FLAC or Opus")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a run's encoder.safetensors")
+
+
+def run(args: argparse.Namespace) -> int:
+    print(" ".join(transcribe(args.wav, args.checkpoint)))
+    return 0

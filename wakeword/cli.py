@@ -1,0 +1,32 @@
+"""``wakeword``: from the recogniser's layers to a trigger that is scored, explained and quantized."""
+
+from __future__ import annotations
+
+import sys
+
+from asr_pretrain.launcher import Command, launch
+
+COMMANDS = {
+    "train": Command("wakeword.train", "fine-tune a pretrained encoder on the wake word, in the car"),
+    "quantize": Command("wakeword.quantize", "write the int8 device model"),
+    "tune": Command("wakeword.tune", "choose the threshold on the dev part"),
+    "score": Command("wakeword.score", "FRR and FA/h on continuous streams"),
+    "compare": Command("wakeword.compare", "two models on the same streams, paired"),
+    "diagnose": Command("wakeword.diagnose", "bias, variance, mismatch, dev overfitting"),
+    "results": Command("wakeword.results", "write the README's results table"),
+    "demo": Command("wakeword.demo", "the whole chain at small scale"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    return launch(
+        "wakeword",
+        "Turn a pretrained recogniser into a wake word that works in a driving car.",
+        "wakeword score recordings.parquet --split dev",
+        COMMANDS,
+        argv,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

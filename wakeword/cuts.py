@@ -1,0 +1,228 @@
+"""Training cuts of the wake word: takes placed in context, other words, speech and bare noise.
+
+A batch is a pure function of (seed, step, rank), so a run repeats and resumes exactly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from pydantic import Field
+
+from asr_pretrain.augment.car import Car
+from asr_pretrain.augment.listening import Listening, change_speed, spec_augment
+from asr_pretrain.data import read_rows
+from asr_pretrain.encoder import SUBSAMPLING, RunningMean
+from asr_pretrain.pack import pack
+from asr_pretrain.recipe import Perturbation, RecipeError, Strict
+
+SAMPLE_RATE_HZ = 16000
+FRAME_S = 0.02
+
+
+class Group(Strict):
+    """A kind of cut and its share of a batch."""
+
+    name: str
+    share: float = Field(gt=0)
+    label: Literal["word", "other", "half", "noise"]
+    """word: the wake word; other: speech without it; half: only the first or the last part of a take;
+    noise: noise rows, or nothing but the car."""
+    sources: list[str] = []
+    """Only rows of these sources; empty takes all."""
+    domains: list[str] = ["general"]
+    texts: list[str] = []
+    """Only rows whose text is one of these; empty takes all."""
+
+
+class CutConfig(Strict):
+    """How a cut is put together."""
+
+    duration_s: float = Field(3.2, gt=1, le=10)
+    groups: list[Group] = [
+        Group(name="takes", share=0.35, label="word"),
+        Group(name="speech", share=0.5, label="other"),
+        Group(name="halves", share=0.05, label="half"),
+        Group(name="noise", share=0.1, label="noise"),
+    ]
+    context_share: float = Field(0.35, ge=0, le=1)
+    """Share of the words that stand beside other speech."""
+    window_s: tuple[float, float] = (-0.04, 0.24)
+    """When the model should fire, from the word's end."""
+
+
+def tight_span(samples: np.ndarray) -> tuple[float, float]:
+    """Start and end of the loudest word in seconds, for training targets; robust to a noisy recording.
+
+    A frame belongs to the word when it is within 28 dB of the peak and at least a third of the way from
+    the recording's noise floor (its 10th percentile) up to that peak; gaps up to 0.25 s are bridged.
+    """
+    size = int(FRAME_S * SAMPLE_RATE_HZ)
+    n_frames = len(samples) // size
+    if n_frames < 3:
+        return 0.0, len(samples) / SAMPLE_RATE_HZ
+    frames = samples[: n_frames * size].astype(np.float64).reshape(n_frames, size)
+    level_db = 10 * np.log10(np.square(frames).mean(1) + 1.0)
+    peak, floor = level_db.max(), np.percentile(level_db, 10)
+    active = np.flatnonzero(level_db >= max(peak - 28, floor + (peak - floor) / 3))
+    loudest = int(np.argmax(level_db))
+    gap = int(0.25 / FRAME_S)
+    start = end = int(np.searchsorted(active, loudest))
+    while start > 0 and active[start] - active[start - 1] <= gap:
+        start -= 1
+    while end + 1 < len(active) and active[end + 1] - active[end] <= gap:
+        end += 1
+    return float(active[start]) * FRAME_S, float(active[end] + 1) * FRAME_S
+
+
+class CutBatches:
+    """Batches of log-mels with the word's place; ``batch(step, rank, world)`` depends on the seed alone."""
+
+    def __init__(
+        self, manifests: list[Path], phrase: str, config: CutConfig, car: Car, perturbation: Perturbation,
+        normalise: RunningMean, batch_size: int, seed: int, split: str = "train", voices: list[str] | None = None,
+    ):  # fmt: skip
+        """``voices`` limits the wake-word takes with a known speaker to these (cross-validation)."""
+        self.config, self.normalise, self.seed = config, normalise, seed
+        self.perturbation, self.batch_size = perturbation, batch_size
+        self.listening = Listening(car, perturbation)
+        frame = _rows(manifests, phrase, split, voices)
+        self.ids = frame["id"].to_list()
+        self.waveforms = pack(frame, Path("/"), label=f"decoding {split} cuts")
+        self.groups = []
+        for group in config.groups:
+            rows, weights = _members(frame, group)
+            if len(rows) == 0 and group.label == "word":
+                raise RecipeError(f"group {group.name!r}: no {split} row has label 1 for {phrase!r} and fits it")
+            if len(rows) or group.label == "noise":
+                self.groups.append((group, rows, weights))
+        self.speech_rows = np.flatnonzero((frame["_label"] == 0) & frame["noise_kind"].is_null())
+        self.spans = {
+            int(row): tight_span(self.waveforms[int(row)])
+            for group, rows, _ in self.groups if group.label in ("word", "half") for row in rows
+        }  # fmt: skip
+        shares = np.array([group.share for group, _, _ in self.groups])
+        self.shares = shares / shares.sum()
+        self.mined: np.ndarray = np.zeros(0, np.int64)
+
+    def describe(self) -> str:
+        return ", ".join(f"{g.name} {len(rows)} ({s:.0%})" for (g, rows, _), s in zip(self.groups, self.shares, strict=True))  # fmt: skip
+
+    def batch(self, step: int, rank: int, world: int) -> dict[str, Any]:
+        rng = np.random.default_rng([self.seed, 3, step * world + rank])
+        n_samples = int(self.config.duration_s * SAMPLE_RATE_HZ)
+        speech = np.zeros((self.batch_size, n_samples), dtype=np.float32)
+        spans = np.full((self.batch_size, 2), -1.0)
+        for i, choice in enumerate(rng.choice(len(self.groups), self.batch_size, p=self.shares)):
+            group, rows, weights = self.groups[choice]
+            if group.label == "noise" and (not len(rows) or rng.random() < 0.5):
+                continue  # nothing but the car
+            row = int(rng.choice(rows, p=weights))
+            if group.label == "word":
+                spans[i] = self._place_word(speech[i], row, rng)
+            elif group.label == "half":
+                self._place(speech[i], self._half(row, rng), rng)
+            else:
+                self._place(speech[i], self._speech(row, rng), rng)
+        heard = self.listening.hear(speech, np.full(self.batch_size, n_samples), rng)
+        frame_s = heard.frame_s * SUBSAMPLING
+        frames = np.where(spans >= 0, np.floor(spans / frame_s), -1).astype(np.int64)
+        return {
+            "features": spec_augment(self.normalise(heard.log_mel), self.perturbation, rng),
+            "word_start": torch.from_numpy(frames[:, 0]),
+            "word_end": torch.from_numpy(frames[:, 1]),
+        }
+
+    def _speech(self, row: int, rng: np.random.Generator) -> np.ndarray:
+        return change_speed(self.waveforms[row], self.listening.draw_speed(rng)) / 32768
+
+    def _half(self, row: int, rng: np.random.Generator) -> np.ndarray:
+        """The first 45 % or the last 45 % of a take's word: "smart" or "mirror" alone is no wake word."""
+        start, end = (int(t * SAMPLE_RATE_HZ) for t in self.spans[row])
+        take, part = self.waveforms[row], int(0.45 * (end - start))
+        cut = take[: start + part] if rng.random() < 0.5 else take[end - part :]
+        return change_speed(cut, self.listening.draw_speed(rng)) / 32768
+
+    @staticmethod
+    def _place(target: np.ndarray, samples: np.ndarray, rng: np.random.Generator) -> None:
+        """Puts ``samples`` somewhere in the cut, or a random part of them when they are longer."""
+        extra = len(samples) - len(target)
+        if extra > 0:
+            start = int(rng.integers(0, extra + 1))
+            samples = samples[start : start + len(target)]
+        start = int(rng.integers(0, len(target) - len(samples) + 1))
+        target[start : start + len(samples)] += samples
+
+    def _place_word(self, target: np.ndarray, row: int, rng: np.random.Generator) -> tuple[float, float]:
+        """Places a take so that its word ends between 1.4 s and the end; returns its span in seconds."""
+        speed = self.listening.draw_speed(rng)
+        samples = change_speed(self.waveforms[row], speed) / 32768
+        word_start, word_end = (int(t / speed * SAMPLE_RATE_HZ) for t in self.spans[row])
+        n = len(target)
+        room = int(self.config.window_s[1] * SAMPLE_RATE_HZ) + 1600
+        end = int(rng.integers(min(int(1.4 * SAMPLE_RATE_HZ), n - room - 1), n - room))
+        offset = end - word_end
+        alone = rng.random() >= self.config.context_share or not len(self.speech_rows)
+        if alone:
+            low, high = 0, len(samples)
+        else:  # cut the take close to the word and let somebody speak before or after it
+            low = max(0, word_start - int(rng.uniform(0.02, 0.1) * SAMPLE_RATE_HZ))
+            high = min(len(samples), word_end + int(rng.uniform(0.02, 0.1) * SAMPLE_RATE_HZ))
+        low, high = max(low, -offset), min(high, n - offset)
+        target[offset + low : offset + high] = samples[low:high]
+        if not alone:
+            other = self._speech(int(rng.choice(self.speech_rows)), rng)
+            level = np.sqrt(np.square(samples[word_start:word_end]).mean() / max(np.square(other).mean(), 1e-9))
+            other = other * min(level, 30.0) * rng.uniform(0.5, 1.2)
+            gap = int(rng.uniform(0.03, 0.6) * SAMPLE_RATE_HZ)
+            before, after = offset + low - gap, offset + high + gap
+            if rng.random() < 0.6 and before > 0:
+                piece = other[-before:]
+                target[before - len(piece) : before] += piece
+            elif after < n:
+                piece = other[: n - after]
+                target[after : after + len(piece)] += piece
+        return (offset + word_start) / SAMPLE_RATE_HZ, (offset + word_end) / SAMPLE_RATE_HZ
+
+
+def _rows(manifests: list[Path], phrase: str, split: str, voices: list[str] | None) -> pl.DataFrame:
+    """General rows of ``split`` with a known label for ``phrase`` in ``_label``, and noise rows."""
+
+    def keep(frame: pl.DataFrame) -> pl.DataFrame:
+        fields = frame.schema["labels"]
+        known = isinstance(fields, pl.Struct) and phrase in [f.name for f in fields.fields]
+        label = pl.col("labels").struct.field(phrase) if known else pl.lit(None, dtype=pl.Int64)
+        frame = frame.with_columns(label.cast(pl.Int64).alias("_label"))
+        usable = (pl.col("split") == split) & (pl.col("_label").is_not_null() | pl.col("noise_kind").is_not_null())
+        if voices is not None:
+            usable &= pl.col("_label").ne_missing(1) | pl.col("speaker").is_in(voices)
+        return frame.filter(usable)
+
+    return read_rows(manifests, keep)
+
+
+def _members(frame: pl.DataFrame, group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of a group and their weights: a voice weighs by the root of its number of takes."""
+    bare_noise = pl.col("noise_kind").is_not_null() & pl.col("noise_parent").is_null()
+    member = {
+        "word": pl.col("_label") == 1,
+        "half": pl.col("_label") == 1,
+        "other": (pl.col("_label") == 0) & ~bare_noise,
+        "noise": bare_noise,
+    }[group.label] & pl.col("domain").is_in(group.domains)
+    if group.sources:
+        member &= pl.col("source").is_in(group.sources)
+    if group.texts:
+        member &= pl.col("text").is_in(group.texts)
+    chosen = frame.with_row_index("_row").filter(member)
+    rows = chosen["_row"].to_numpy().astype(np.int64)
+    if group.label in ("word", "half") and len(rows):
+        voice = pl.coalesce("speaker", "id")
+        weights = chosen.select(1 / pl.len().over(voice).sqrt()).to_series().to_numpy()
+    else:
+        weights = chosen.select(pl.col("duration_s").clip(0.5, 10)).to_series().to_numpy()
+    return rows, weights / weights.sum() if len(rows) else weights

@@ -1,0 +1,108 @@
+"""The trained model as the device's streaming ONNX graph: one call, one 80 ms step, explicit state."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from asr_pretrain.checkpoint import write_atomically
+from asr_pretrain.encoder import folded
+from mirror_device.logmel import N_MELS, STEP_FRAMES, STEP_SAMPLES, frontend_constants
+from wakeword.model import TriggerModel
+
+FORMAT = "rearview-wakeword/1"
+OPSET = 18
+
+
+class StreamingTrigger(nn.Module):
+    """(log-mels (1, 8, 40), *state) to (scores (1, keywords), *next state); batch norms are folded.
+
+    A step's score is the largest sigmoid of its encoder frames.
+    """
+
+    lower: Tensor
+    carry: Tensor
+    weights: Tensor
+
+    def __init__(self, model: TriggerModel, n_frames: int = STEP_FRAMES):
+        super().__init__()
+        self.encoder = folded(model.encoder)
+        self.head = model.head
+        mean = self.encoder.normalise
+        self.floor = mean.floor
+        lower, carry = mean.kernel(n_frames, torch.zeros(1))
+        self.register_buffer("lower", lower)
+        self.register_buffer("carry", carry)
+        self.register_buffer("weights", lower.sum(1, keepdim=True))
+
+    def initial_state(self) -> list[Tensor]:
+        return self.encoder.initial_state(1)
+
+    def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        x = log_mel.clamp_min(self.floor)
+        total = self.lower @ x + self.carry * state[0]
+        weight = self.weights + self.carry * state[1]
+        normalised = x - total / weight
+        y, stem_state = self.encoder.stem.step(normalised.transpose(1, 2), state[2])
+        y = torch.relu(y)
+        states = [total[:, -1:], weight[:, -1:], stem_state]
+        for block, block_state in zip(self.encoder.blocks, state[3:], strict=True):
+            y, new_state = block.step(y, block_state)
+            states.append(new_state)
+        scores = torch.sigmoid(self.head(y)).amax(2)
+        return (scores, *states)
+
+
+def state_names(count: int) -> list[str]:
+    return ["state_mean_sum", "state_mean_weight", "state_stem", *(f"state_block{i}" for i in range(count - 3))]
+
+
+def export_float(model: TriggerModel, path: Path, metadata: dict[str, Any]) -> None:
+    """Writes the float graph with its metadata (the device's contract) to ``path``, atomically."""
+    streaming = StreamingTrigger(model).eval()
+    state = streaming.initial_state()
+    names = state_names(len(state))
+    program = torch.onnx.export(
+        streaming, (torch.zeros(1, STEP_FRAMES, N_MELS), *state),
+        input_names=["log_mel", *names], output_names=["scores", *(f"next_{n}" for n in names)],
+        opset_version=OPSET, dynamo=True, verbose=False,
+    )  # fmt: skip
+    if program is None:
+        raise RuntimeError(f"{path}: torch.onnx.export gave no program")
+    write_model(program.model_proto, path, {**metadata, "precision": "float32"})
+
+
+def write_model(proto: onnx.ModelProto, path: Path, metadata: dict[str, Any]) -> None:
+    """Attaches ``metadata`` as the property ``rearview`` and writes the file atomically."""
+    del proto.metadata_props[:]
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.helper.set_model_props(proto, {"rearview": json.dumps(metadata, sort_keys=True)})
+    proto.producer_name = "rearview-wakeword"
+    onnx.checker.check_model(proto)
+    write_atomically(path, proto.SerializeToString())
+
+
+def device_metadata(sidecar: dict[str, Any], version: str) -> dict[str, Any]:
+    """The model file's metadata before a threshold is tuned, from a checkpoint's sidecar."""
+    return {
+        "format": FORMAT,
+        "name": sidecar["name"],
+        "version": version,
+        "keywords": [{"phrase": k, "threshold": 0.5, "fa_per_hour": None} for k in sidecar["keywords"]],
+        "step_samples": STEP_SAMPLES,
+        "smoothing_steps": 2,
+        "refractory_s": 1.5,
+        "frontend": frontend_constants(),
+        "training_manifest_sha256": ",".join(sidecar["manifest_sha256"]),
+        "calibration_ids": [],
+        "git_revision": sidecar["git_revision"],
+    }
+
+

@@ -1,0 +1,118 @@
+"""The wake-word model: a pretrained encoder, its output layer dropped, new layers on top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from asr_pretrain.checkpoint import CheckpointError, load_checkpoint
+from asr_pretrain.encoder import Encoder, EncoderConfig
+from asr_pretrain.recipe import Strict
+
+Unfreeze = Literal["head", "last", "half", "all"]
+
+
+class HeadConfig(Strict):
+    """New layers between the encoder and one sigmoid per wake word."""
+
+    hidden: int = Field(64, ge=4, le=512)
+    layers: int = Field(1, ge=1, le=4)
+    """Hidden layers, 1×1 convolutions: the encoder already sees the whole word."""
+
+
+class TriggerModel(nn.Module):
+    """Log-mels (batch, frames, 40) to wake-word logits (batch, keywords, frames // 4)."""
+
+    def __init__(self, encoder: EncoderConfig, head: HeadConfig, keywords: list[str]):
+        super().__init__()
+        self.keywords, self.head_config = keywords, head
+        self.encoder = Encoder(encoder)
+        layers: list[nn.Module] = []
+        width = encoder.channels
+        for _ in range(head.layers):
+            layers += [nn.Conv1d(width, head.hidden, 1), nn.ReLU()]
+            width = head.hidden
+        self.head = nn.Sequential(*layers, nn.Conv1d(width, len(keywords), 1))
+        nn.init.constant_(self.head[-1].bias, -3.0)  # the word is rare
+
+    def forward(self, normalised: Tensor) -> Tensor:
+        """From normalised log-mels, as the batches hold them."""
+        return self.head(self.encoder.encode(normalised).transpose(1, 2))
+
+    def trained_parts(self, unfreeze: Unfreeze) -> list[nn.Module]:
+        """Modules that learn at this depth; the others keep the recogniser's weights and statistics."""
+        blocks = list(self.encoder.blocks)
+        depth = {"head": 0, "last": 1, "half": len(blocks) // 2, "all": len(blocks)}[unfreeze]
+        parts = [self.head, *blocks[len(blocks) - depth :]]
+        return [*parts, self.encoder.stem, self.encoder.stem_norm] if unfreeze == "all" else parts
+
+    def freeze_below(self, unfreeze: Unfreeze) -> None:
+        self.requires_grad_(False)
+        for part in self.trained_parts(unfreeze):
+            part.requires_grad_(True)
+
+    def train_mode(self, unfreeze: Unfreeze) -> None:
+        """Training mode for what learns; frozen batch norms keep the recogniser's statistics."""
+        self.eval()
+        for part in self.trained_parts(unfreeze):
+            part.train()
+
+
+def transfer(model: TriggerModel, recogniser: Path) -> dict[str, Any]:
+    """Copies the encoder of a pretrained recogniser; its output layer is dropped. Returns its sidecar.
+
+    Raises CheckpointError when the shapes do not fit, naming both.
+    """
+    tensors, sidecar = load_checkpoint(recogniser)
+    if sidecar.get("kind") not in ("recogniser", "trigger"):
+        raise CheckpointError(f"{recogniser}: not a finished encoder; give a run's encoder.safetensors")
+    theirs = EncoderConfig.model_validate(sidecar["encoder"])
+    if theirs != model.encoder.config:
+        raise CheckpointError(
+            f"{recogniser}: its encoder is {theirs}, the recipe asks for {model.encoder.config}; "
+            "leave `encoder` out of the recipe to take the pretrained one"
+        )
+    prefix = "encoder."
+    weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    model.encoder.load_state_dict(weights)
+    return sidecar
+
+
+def load_trigger(path: Path) -> tuple[TriggerModel, dict[str, Any]]:
+    """A trained wake-word model in evaluation mode, and its sidecar. Raises CheckpointError."""
+    tensors, sidecar = load_checkpoint(path)
+    if sidecar.get("kind") != "trigger":
+        raise CheckpointError(f"{path}: holds a {sidecar.get('kind', 'training state')!r}, not a wake-word model")
+    model = TriggerModel(
+        EncoderConfig.model_validate(sidecar["encoder"]),
+        HeadConfig.model_validate(sidecar["head"]),
+        list(sidecar["keywords"]),
+    )
+    model.load_state_dict(tensors)
+    return model.eval(), sidecar
+
+
+def trigger_loss(logits: Tensor, word_end: Tensor, word_start: Tensor, window: tuple[int, int]) -> Tensor:
+    """Max-pooling loss for one wake word (Sun et al., 2016, with the window tied to the word's end).
+
+    ``logits`` (batch, frames); ``word_start`` and ``word_end`` (batch,) in frames, negative where the
+    cut holds no word. In a positive cut the best frame of [end + window[0], end + window[1]] must fire,
+    and nothing may fire before the last third of the word or later than a second after it; in a negative
+    cut nothing may fire at all. Returns the mean loss per cut, positives and negatives weighed as drawn.
+    """
+    frames = torch.arange(logits.shape[1])[None, :]
+    positive = word_end[:, None] >= 0
+    hit = positive & (frames >= word_end[:, None] + window[0]) & (frames <= word_end[:, None] + window[1])
+    early = frames < word_end[:, None] - (word_end - word_start)[:, None] // 3
+    quiet = torch.where(positive, early | (frames > word_end[:, None] + 25), torch.ones_like(hit))
+    low = torch.finfo(logits.dtype).min / 2
+    best_hit = logits.masked_fill(~hit, low).amax(1)
+    worst = logits.masked_fill(~quiet, low).amax(1)
+    fire = torch.where(hit.any(1), nn.functional.softplus(-best_hit), torch.zeros_like(best_hit))
+    false_fire = torch.where(quiet.any(1), nn.functional.softplus(worst), torch.zeros_like(worst))
+    spread = (nn.functional.softplus(logits) * quiet).sum(1) / quiet.sum(1).clamp_min(1)
+    return (fire + false_fire + spread).mean()
