@@ -60,7 +60,7 @@ def _mapping(table: str) -> dict[str, tuple[str, ...]]:
 _ACCENTS = {language: _mapping(_BASE) | _mapping(table) for language, table in _REPLACED.items()}
 
 
-def accented(words: list[list[tuple[str, bool]]], language: str) -> str:
+def accented(words: tuple[tuple[tuple[str, bool], ...], ...], language: str) -> str:
     """espeak-ng mnemonics for English words of (phone, stressed) pairs, to be spoken by a `language` voice.
 
     Raises:

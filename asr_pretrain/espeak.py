@@ -33,6 +33,9 @@ _BUFFER_MS = 2000
 _RATE, _PITCH, _RANGE, _WORD_GAP = 1, 3, 4, 7
 _LANGUAGE_SWITCH = re.compile(r"\([a-z][a-zA-Z-]*\)")
 _UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff]|[\ud800-\udfff]|\[\[|\]\]")
+# Tones bend the pitch so far that a deep voice with a wide range falls below zero, where the library crashes.
+_TONAL = frozenset(("cmn", "yue", "hak", "vi", "th", "my", "shn"))
+_TONAL_LEAST_PITCH, _TONAL_MOST_RANGE = 20, 50
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -103,6 +106,7 @@ class Engine:
         )
         if self.sample_rate_hz <= 0:
             raise EspeakError(f"{self.data_path}: espeak-ng finds no data there; reinstall espeakng-loader")
+        library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # else the clock's, heard in breathy variants
         library.espeak_SetSynthCallback(self._callback)
         self._library = library
         self._voice = ""
@@ -183,6 +187,8 @@ class Engine:
         cleaned = clean_text(text)
         encoded = (f"[[{cleaned}]]" if phonemes else cleaned).encode()
         flags = _CHARS_UTF8 | (_INPUT_PHONEMES if phonemes else 0)
+        if voice.lower().replace("+", "-").split("-")[0] in _TONAL:
+            pitch, pitch_range = max(pitch, _TONAL_LEAST_PITCH), min(pitch_range, _TONAL_MOST_RANGE)
         with self._lock:
             self._reload()
             self._set_voice(voice)

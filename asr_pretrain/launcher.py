@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import importlib
 import sys
 from dataclasses import dataclass
@@ -21,6 +23,19 @@ class Command:
     summary: str
 
 
+def keep_freed_memory() -> None:
+    """Asks glibc to keep what tensors free instead of handing it back to the kernel after every operation.
+
+    Batches are tens of megabytes, above malloc's mmap threshold, so each operation paid page faults:
+    a third of the time of an element-wise step on the CPU. Elsewhere than on glibc nothing happens.
+    """
+    trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 64 << 20), (arena_max, 1)):
+            mallopt(option, value)
+
+
 def launch(prog: str, description: str, example: str, commands: dict[str, Command], argv: list[str] | None) -> int:
     """Runs one subcommand; 0 done, 1 the check failed, 2 unusable input, 130 interrupted."""
     words = sys.argv[1:] if argv is None else argv
@@ -29,6 +44,7 @@ def launch(prog: str, description: str, example: str, commands: dict[str, Comman
         return _overview(prog, description, example, commands, asked)
     parser = argparse.ArgumentParser(prog=prog)
     subparsers = parser.add_subparsers(dest="command", required=True)
+    keep_freed_memory()
     try:
         module = importlib.import_module(commands[asked].module)
         module.add_parser(subparsers)

@@ -47,8 +47,8 @@ ts T S|dz D Z|tɕ CH|dʑ JH|tʂ CH|dʐ JH|ʈʂ CH|ɖʐ JH|pf P F|ph P|th T|kh K|
 ç SH|ɕ SH|ʂ SH|ʑ ZH|ʐ ZH|ɧ SH|x HH|χ HH|ħ HH|ɦ HH|ʕ HH|ɣ G|ʁ R|ʀ R|ɻ R|ɽ R|ɺ R|ɬ L|ɭ L|ɮ L|ʎ L Y|ʟ L|ɲ N Y
 ɳ N|ɴ NG|ɱ M|c K|ɟ G|q K|ɢ G|ʈ T|ɖ D|ɓ B|ɗ D|ɠ G|β V|ɸ F|ʝ Y|ʙ B
 """
-# Dropped without a phone: stress ˈ ˌ, tones (digits), length ː, aspiration ʰ, palatalisation ʲ,
-# labialisation ʷ and every other modifier letter or combining mark, espeak-ng's own - ' " . ? and anything unknown.
+# Dropped without a phone: stress ˈ ˌ, tones (digits), length ː, aspiration ʰ, palatalisation ʲ, labialisation
+# ʷ and every other modifier letter or combining mark, espeak-ng's own - ' " . ? and anything unknown.
 
 
 def _table(source: str) -> dict[str, tuple[str, ...]]:
@@ -86,7 +86,8 @@ def ipa_to_phones(symbol: str, language: str = "en-us") -> list[str]:
     return phones
 
 
-def stressed_words(text: str, language: str = "en-us") -> list[list[tuple[str, bool]]]:
+@functools.lru_cache(maxsize=50_000)
+def stressed_words(text: str, language: str = "en-us") -> tuple[tuple[tuple[str, bool], ...], ...]:
     """Words of a text as (phone, carries the main stress) pairs. Raises as `to_phones`."""
     words = []
     for symbols in engine().ipa(text, language):
@@ -100,15 +101,10 @@ def stressed_words(text: str, language: str = "en-us") -> list[list[tuple[str, b
                 word.append((phone, stressed))
                 stressed = False
         if word:
-            words.append(word)
+            words.append(tuple(word))
     if not words:
         raise PhonemeError(f"text {text[:60]!r} has no phones in {language!r}: give words of that language")
-    return words
-
-
-@functools.lru_cache(maxsize=200_000)
-def _cached_phones(text: str, language: str) -> tuple[str, ...]:
-    return tuple(phone for word in stressed_words(text, language) for phone, _ in word)
+    return tuple(words)
 
 
 def to_phones(text: str, language: str = "en-us") -> list[str]:
@@ -124,7 +120,7 @@ def to_phones(text: str, language: str = "en-us") -> list[str]:
     """
     if not text.strip():
         raise PhonemeError(f"text {text[:60]!r} is empty: give at least one word")
-    return list(_cached_phones(text, language))
+    return [phone for word in stressed_words(text, language) for phone, _ in word]
 
 
 def phone_ids(text: str, language: str = "en-us") -> list[int]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from asr_pretrain.augment.car import CarRecipe
+
+
+HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path in a recipe, where ``~`` is the user's home."""
 
 
 class RecipeError(ValueError):

@@ -15,6 +15,7 @@ import zlib
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy import fft
 from scipy.signal import firwin, upfirdn
 
 from asr_pretrain.accents import FOREIGN_ACCENTS, accented
@@ -185,16 +186,21 @@ def _warp(samples: np.ndarray, jitter: float, rng: np.random.Generator) -> np.nd
     speed = np.clip(1.0 + rng.normal(0.0, jitter, n_points), 0.8, 1.25)
     at = np.linspace(0, len(samples), n_points)
     position = np.cumsum(np.interp(np.arange(len(samples)), at, speed))
-    return np.interp(position[position <= len(samples) - 1], np.arange(len(samples)), samples)
+    position = position[: np.searchsorted(position, len(samples) - 1)]
+    before = position.astype(np.int64)
+    return samples[before] + (position - before).astype(np.float32) * (samples[before + 1] - samples[before])
 
 
 def _colour(samples: np.ndarray, voice: Voice) -> np.ndarray:
     """Tilt and equaliser in one multiplication of the spectrum."""
-    size = 1 << (len(samples) - 1).bit_length()
-    octaves = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ), 60.0) / 1000.0)
+    size = fft.next_fast_len(len(samples), real=True)
+    # The gain is smooth: 65 points on the octave scale, straight between, are as good as one for each bin.
+    knots_hz = np.geomspace(60.0, SAMPLE_RATE_HZ / 2, 65)
+    octaves = np.log2(knots_hz / 1000.0)
     bands = np.log2(np.array(_EQUALISER_HZ) / 1000.0)
-    gain_db = voice.tilt_db * octaves + np.interp(octaves, bands, voice.equaliser_db)
-    return np.fft.irfft(np.fft.rfft(samples, size) * 10 ** (gain_db / 20), size)[: len(samples)]
+    gain = 10 ** ((voice.tilt_db * octaves + np.interp(octaves, bands, voice.equaliser_db)) / 20)
+    gains = np.interp(fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ), knots_hz, gain).astype(np.float32)
+    return fft.irfft(fft.rfft(samples, size) * gains, size)[: len(samples)]
 
 
 def _breathe(samples: np.ndarray, level_db: float, rng: np.random.Generator) -> np.ndarray:
@@ -203,8 +209,8 @@ def _breathe(samples: np.ndarray, level_db: float, rng: np.random.Generator) -> 
     padded = np.pad(samples, (0, -len(samples) % block)).reshape(-1, block)
     rms = np.sqrt(np.mean(padded**2, axis=1))
     centres = (np.arange(len(rms)) + 0.5) * block
-    envelope = np.interp(np.arange(len(samples)), centres, rms)
-    return samples + 10 ** (level_db / 20) * envelope * rng.standard_normal(len(samples))
+    envelope = np.interp(np.arange(len(samples)), centres, rms).astype(np.float32)
+    return samples + 10 ** (level_db / 20) * envelope * rng.standard_normal(len(samples), dtype=np.float32)
 
 
 def _trim(samples: np.ndarray) -> np.ndarray:

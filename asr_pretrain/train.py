@@ -22,6 +22,7 @@ from asr_pretrain.data import SpeechBatches, build_car, transcribed
 from asr_pretrain.encoder import Encoder, EncoderConfig
 from asr_pretrain.phonemes import PHONES
 from asr_pretrain.recipe import (
+    HomePath,
     Optimisation,
     Perturbation,
     RecipeError,
@@ -35,9 +36,9 @@ from asr_pretrain.recipe import (
 class PretrainRecipe(Strict):
     """One pretraining run."""
 
-    manifests: list[Path] = Field(min_length=1)
+    manifests: list[HomePath] = Field(min_length=1)
     """Planned manifests; rows of split ``train`` with a text are learnt from, noise rows of it are the car."""
-    out: Path
+    out: HomePath
     encoder: EncoderConfig = EncoderConfig()
     optimisation: Optimisation = Optimisation()
     perturbation: Perturbation = Perturbation()

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Make .venv with everything that `make demo` and `make test` need. A second run finds nothing to do.
 #
-# Where torch comes from, the first that holds:
-#   1. a CPU wheel of the pinned torch in a folder of PIP_FIND_LINKS (or of pip's own configuration)
+# torch is pinned (a newer one is linked to another CUDA than torchaudio and will not import beside it).
+# Where it comes from, the first that holds:
+#   1. a CPU wheel in a folder of PIP_FIND_LINKS (or of pip's own configuration)
 #   2. an NVIDIA GPU is present: the package index's default build
 #   3. PyTorch's public CPU index, when it answers
-#   4. whatever the package index offers
+#   4. the package index's default build
 # PYTHON=/path/to/python3 chooses the interpreter (3.11 or newer).
 set -eu
 cd "$(dirname "$0")/.."
@@ -60,30 +61,28 @@ answers() { # answers URL: reachable within five seconds
 
 install_all() {
     wheels=$(find_cpu_wheel)
+    uv_options=""
+    pip_options=""
     if [ -n "$wheels" ]; then
         say "torch: the CPU wheel in $wheels"
-        uv_options="--find-links $wheels -c $constraints"
+        uv_options="--find-links $wheels"
         pip_options=$uv_options
     elif has_gpu; then
         say "torch: the default build, for this machine's GPU"
-        uv_options=""
-        pip_options=""
     elif answers "$cpu_index/torch/"; then
         say "torch: $cpu_index"
-        uv_options="--torch-backend cpu -c $constraints"
-        pip_options="--extra-index-url $cpu_index -c $constraints"
+        uv_options="--torch-backend cpu"
+        pip_options="--extra-index-url $cpu_index"
     else
-        say "torch: no CPU wheel at hand and $cpu_index does not answer; taking the default build (gigabytes)"
-        uv_options=""
-        pip_options=""
+        say "torch: no CPU wheel at hand and $cpu_index does not answer; taking the default build (6 GB)"
     fi
     # shellcheck disable=SC2086  # the options are words, meant to be split
-    if "$venv/bin/pip" install -q uv && uv $uv_options -e '.[all]'; then
+    if "$venv/bin/pip" install -q uv && uv $uv_options -c "$constraints" -e '.[all]'; then
         return
     fi
     say "uv is not to be had or failed; installing with pip (slower)"
     # shellcheck disable=SC2086
-    "$venv/bin/pip" install $quiet $pip_options -e '.[all]'
+    "$venv/bin/pip" install $quiet $pip_options -c "$constraints" -e '.[all]'
 }
 
 uv() { # uv OPTIONS PACKAGES

@@ -111,7 +111,9 @@ def _raise_conflict(frame: pl.DataFrame, joined: pl.DataFrame, conflicts: pl.Dat
     remedy = "give its rows one part, or take the column out of groups if the value does not mean one thing"
     if direct.height:
         row = direct.row(0, named=True)
-        ids = ", ".join(f"{row[part]!r} in {part}" for part in row["sides"])
+        ids = ", ".join(
+            f"{row[part]!r} in {part}" for part in ("train", "dev", "test") if row[part] is not None
+        )
         more = f" ({direct.height - 1} more such values)" if direct.height > 1 else ""
         raise PlanError(
             f"the parts of group {row['column']} {row['value']!r} conflict: {ids}{more}; {remedy}"

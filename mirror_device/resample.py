@@ -1,9 +1,9 @@
 """Any common sample rate and channel count to 16 kHz mono int16, streaming, with a low-pass.
 
-Windowed-sinc interpolation (J. O. Smith, "Digital Audio Resampling Home Page", Stanford CCRMA; window: J. Kaiser,
-1974). A block of ``up`` outputs takes exactly ``down`` inputs, so the phases repeat with every block and a block
-is one matrix-vector product with a constant matrix: no polyphase bookkeeping, and any chunking of the input gives
-the same output bit for bit.
+Windowed-sinc interpolation (J. O. Smith, "Digital Audio Resampling Home Page", Stanford CCRMA; Kaiser
+window), polyphase: a block of ``up`` outputs takes exactly ``down`` inputs, so the phases repeat with every
+block and a block is one product with a constant matrix. Blocks have one size, so any chunking of the input
+gives the same output bit for bit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mirror_device.errors import SoundError
 from mirror_device.logmel import SAMPLE_RATE_HZ, Float32
 
 STOPBAND_DB = 80.0
-ZERO_CROSSINGS = 32  # each side of the sinc, at the lower rate; 96 dB quieter sound than speech needs no more
+ZERO_CROSSINGS = 32  # each side of the sinc, at the lower rate: flat to 6.8 kHz
 MIN_BLOCK_OUTPUTS = 160  # 10 ms: longer blocks only add delay
 MAX_BLOCK_OUTPUTS = 640  # every usual rate needs at most this; odd ones (44,101 Hz) would need huge matrices
 MAX_CHANNELS = 64
@@ -28,7 +28,7 @@ RATES_HZ = "8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200,
 class Resampler:
     """One channel from ``rate_hz`` to 16 kHz; output sample n stands at time n / 16000 of the input.
 
-    Flat to about 7.4 kHz and below -80 dB from 8 kHz on when it goes down.
+    From a higher rate: flat to 6.8 kHz, -6 dB at 7.4 kHz, below -85 dB from 8 kHz on.
 
     Raises:
         SoundError: a rate without a small ratio to 16 kHz.
@@ -47,13 +47,16 @@ class Resampler:
         self._half = math.ceil(ZERO_CROSSINGS * rate_hz / lower_hz)  # input samples each side of an output
         self._ratio = rate_hz / SAMPLE_RATE_HZ
         self._matrix = self._design(rate_hz, lower_hz)
+        self._start()
+
+    def _start(self) -> None:
         self._rest = np.zeros(self._half, np.float32)  # what the first outputs see before the start
         self._fed = self._made = 0
 
     def _design(self, rate_hz: int, lower_hz: int) -> Float32:
         """The block's matrix (outputs, inputs + 2 half), each row summing to 1."""
         beta = 0.1102 * (STOPBAND_DB - 8.7)
-        # Kaiser's formula for the width of the transition; its upper end is put at the lower Nyquist frequency.
+        # Kaiser's formula for the width of the transition, put just below the lower Nyquist frequency.
         width_hz = (STOPBAND_DB - 8.0) / (2.285 * 2 * math.pi * 2 * self._half) * rate_hz
         cutoff = (lower_hz - width_hz) / rate_hz  # of the input's Nyquist frequency
         centre = np.arange(self._n_out)[:, None] * self._ratio + self._half
@@ -64,7 +67,7 @@ class Resampler:
         return (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def process(self, samples: NDArray[Any]) -> Float32:
-        """Samples (n,) to the outputs (m,) that they complete; at most 10 ms (40 ms at odd rates) are held."""
+        """Samples (n,) to the outputs (m,) that they complete; 10 ms (at 11.025 kHz: 40 ms) are held."""
         self._fed += len(samples)
         self._rest = np.concatenate([self._rest, samples.astype(np.float32, copy=False)])
         n_blocks = max(0, (len(self._rest) - 2 * self._half) // self._n_in)
@@ -77,12 +80,11 @@ class Resampler:
         return made.reshape(-1)
 
     def flush(self) -> Float32:
-        """The outputs still owed at the end of the sound; zeros follow it."""
-        fed, made = self._fed, self._made
-        owed = math.ceil(fed / self._ratio) - made
-        if owed <= 0:
-            return np.zeros(0, np.float32)
-        return self.process(np.zeros(2 * self._half + 2 * self._n_in, np.float32))[:owed]
+        """The outputs still owed at the end of the sound, zeros follow it; then a new sound may begin."""
+        owed = -(-self._fed * self._n_out // self._n_in) - self._made
+        last = self.process(np.zeros(2 * self._half + 2 * self._n_in, np.float32))[:owed]
+        self._start()
+        return last
 
 
 class ToMono16k:

@@ -98,7 +98,8 @@ class WavFile:
                 frames = _decode(content, self._code, self._bits).reshape(-1, self.channels)
                 if self._code == FLOAT and not np.isfinite(frames).all():
                     raise SoundError(
-                        f"{self.path}: NaN or infinity near {first / self.rate_hz:.2f} s: repair or export it again"
+                        f"{self.path}: NaN or infinity near {first / self.rate_hz:.2f} s: "
+                        "repair or export it again"
                     )
                 yield self._convert.process(frames)
             yield self._convert.flush()

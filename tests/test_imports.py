@@ -1,4 +1,4 @@
-"""The import ladder: data_splits and mirror_device stand alone, asr_pretrain leans on both, wakeword on all."""
+"""The import ladder: data_splits and mirror_device stand alone, asr_pretrain uses both, wakeword all."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def test_the_device_imports_only_what_a_mirror_has_installed() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_ladder_check_sees_nested_and_relative_imports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_check_sees_nested_and_relative_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wakeword").mkdir()
     source = tmp_path / "wakeword" / "x.py"
     source.write_text("from . import model\nfrom .model import A\ndef f():\n    import torch.nn\n")

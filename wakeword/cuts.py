@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import torch
+from asr_pretrain.augment.car import Car
 from pydantic import Field
 
-from asr_pretrain.augment.car import Car
 from asr_pretrain.augment.listening import Listening, change_speed, spec_augment
 from asr_pretrain.data import read_rows
 from asr_pretrain.encoder import SUBSAMPLING, RunningMean
@@ -107,28 +107,25 @@ class CutBatches:
         }  # fmt: skip
         shares = np.array([group.share for group, _, _ in self.groups])
         self.shares = shares / shares.sum()
-        self.mined: np.ndarray = np.zeros(0, np.int64)
+
+    @classmethod
+    def of(
+        cls, manifests: list[Path], recipe: dict[str, Any], car: Car, normalise: Any, batch_size: int
+    ) -> CutBatches:
+        """The cuts of a finished run, from the recipe in its checkpoint."""
+        return cls(
+            manifests, recipe["phrase"], CutConfig.model_validate(recipe["cuts"]), car,
+            Perturbation.model_validate(recipe["perturbation"]), normalise, batch_size,
+            recipe["optimisation"]["seed"], voices=recipe["voices"],
+        )  # fmt: skip
 
     def describe(self) -> str:
         return ", ".join(f"{g.name} {len(rows)} ({s:.0%})" for (g, rows, _), s in zip(self.groups, self.shares, strict=True))  # fmt: skip
 
     def batch(self, step: int, rank: int, world: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, 3, step * world + rank])
-        n_samples = int(self.config.duration_s * SAMPLE_RATE_HZ)
-        speech = np.zeros((self.batch_size, n_samples), dtype=np.float32)
-        spans = np.full((self.batch_size, 2), -1.0)
-        for i, choice in enumerate(rng.choice(len(self.groups), self.batch_size, p=self.shares)):
-            group, rows, weights = self.groups[choice]
-            if group.label == "noise" and (not len(rows) or rng.random() < 0.5):
-                continue  # nothing but the car
-            row = int(rng.choice(rows, p=weights))
-            if group.label == "word":
-                spans[i] = self._place_word(speech[i], row, rng)
-            elif group.label == "half":
-                self._place(speech[i], self._half(row, rng), rng)
-            else:
-                self._place(speech[i], self._speech(row, rng), rng)
-        heard = self.listening.hear(speech, np.full(self.batch_size, n_samples), rng)
+        speech, spans, _ = self.place(rng)
+        heard = self.listening.hear(speech, np.full(len(speech), speech.shape[1]), rng)
         frame_s = heard.frame_s * SUBSAMPLING
         frames = np.where(spans >= 0, np.floor(spans / frame_s), -1).astype(np.int64)
         return {
@@ -137,8 +134,31 @@ class CutBatches:
             "word_end": torch.from_numpy(frames[:, 1]),
         }
 
+    def place(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Clean cuts (batch, samples), word spans in seconds (batch, 2; −1 without a word), row numbers."""
+        n_samples = int(self.config.duration_s * SAMPLE_RATE_HZ)
+        speech = np.zeros((self.batch_size, n_samples), dtype=np.float32)
+        spans = np.full((self.batch_size, 2), -1.0)
+        chosen = [-1] * self.batch_size
+        for i, choice in enumerate(rng.choice(len(self.groups), self.batch_size, p=self.shares)):
+            group, rows, weights = self.groups[choice]
+            if group.label == "noise" and (not len(rows) or rng.random() < 0.5):
+                continue  # nothing but the car
+            row = chosen[i] = int(rng.choice(rows, p=weights))
+            if group.label == "word":
+                spans[i] = self._place_word(speech[i], row, rng)
+            elif group.label == "half":
+                self._place(speech[i], self._half(row, rng), rng)
+            else:
+                self._place(speech[i], self._speech(row, rng), rng)
+        return speech, spans, chosen
+
     def _speech(self, row: int, rng: np.random.Generator) -> np.ndarray:
-        return change_speed(self.waveforms[row], self.listening.draw_speed(rng)) / 32768
+        """A recording, or as long a part of it as a cut can hold."""
+        samples, speed = self.waveforms[row], self.listening.draw_speed(rng)
+        longest = int(1.2 * speed * self.config.duration_s * SAMPLE_RATE_HZ)
+        start = int(rng.integers(0, max(1, len(samples) - longest + 1)))
+        return change_speed(samples[start : start + longest], speed) / 32768
 
     def _half(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """The first 45 % or the last 45 % of a take's word: "smart" or "mirror" alone is no wake word."""

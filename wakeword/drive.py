@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wakeword import scoring, statistics
-from wakeword.streams import SAMPLE_RATE_HZ, StreamError
+from wakeword.blocks import SAMPLE_RATE_HZ, StreamError
 
 LONGEST_DRIVE_S = 4 * 3600.0
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wakeword import scoring, statistics
-from wakeword.streams import SAMPLE_RATE_HZ, Piece, Stream, Word, condition_snr_db
+from wakeword.blocks import SAMPLE_RATE_HZ, Piece, Stream, Word
+from wakeword.streams import condition_snr_db
 
 if TYPE_CHECKING:
     from mirror_device import Detector
@@ -131,7 +132,9 @@ def hours_of(negatives: Sequence[Heard]) -> dict[str, Any]:
     }
 
 
-def condition_result(heard: Sequence[Heard], threshold: float, rule: scoring.Rule, seed: int) -> dict[str, Any]:
+def condition_result(
+    heard: Sequence[Heard], threshold: float, rule: scoring.Rule, seed: int
+) -> dict[str, Any]:
     """Everything about one condition at one threshold."""
     result = scoring.outcomes([item.track() for item in heard], threshold, rule)
     words = [word for item in heard for word in item.words]
@@ -166,7 +169,7 @@ def worst_accepts(
     negatives: Sequence[Heard], own_threshold: float, hours: float, rule: scoring.Rule, limit: int = WORST
 ) -> list[dict[str, Any]]:
     """The highest-scoring events on negatives, accepted or nearly: which recording, where, in which drive."""
-    found = []
+    found: list[dict[str, Any]] = []
     tracks = [heard.track() for heard in negatives]
     threshold = scoring.lowest_threshold(tracks, hours, limit / hours, rule)
     for heard in negatives:
@@ -184,10 +187,10 @@ def worst_accepts(
                     "stream": heard.name,
                     "time_s": round(time, 2),
                     "score": round(peak, 4),
-                    "accepted": bool(peak >= np.float32(own_threshold)),
+                    "accepted": peak >= own_threshold,
                 }
             )
-    return sorted(found, key=lambda row: -row["score"])[:limit]
+    return sorted(found, key=lambda row: -float(row["score"]))[:limit]
 
 
 def _piece_at(pieces: Sequence[Piece], time_s: float) -> Piece | None:
@@ -276,7 +279,9 @@ def sort_conditions(names: Iterable[str]) -> list[str]:
 
 def save_raw(listeners: Sequence[Listener], path: Path) -> None:
     """Keep the raw scores: one array a model and stream, and `meta`, a JSON text with words and pieces."""
-    arrays = {f"m{m}_s{s:04d}": heard.scores for m, x in enumerate(listeners) for s, heard in enumerate(x.heard)}
+    arrays: dict[str, Any] = {
+        f"m{m}_s{s:04d}": heard.scores for m, x in enumerate(listeners) for s, heard in enumerate(x.heard)
+    }
     streams = [
         {
             "name": heard.name,

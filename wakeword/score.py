@@ -1,19 +1,19 @@
 """`wakeword score`: how well a model hears its word on continuous streams, by the rules of the design.
 
-    wakeword score recordings.parquet --split test --model smart_mirror.onnx --json test.json
-    wakeword score --stream drive.wav --truth drive.csv --model smart_mirror.onnx
+wakeword score recordings.parquet --split test --model smart_mirror.onnx --json test.json
+wakeword score --stream drive.wav --truth drive.csv --model smart_mirror.onnx
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wakeword.streams import DEFAULT_CONDITIONS, Playlist, Renderer, StreamError, condition_label
+from wakeword.blocks import StreamError
+from wakeword.streams import DEFAULT_CONDITIONS, Playlist, Renderer, condition_label
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +37,7 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--model", action="append", help="a path or a shipped model's name; may be given several times"
     )
-    parser.add_argument("--json", nargs="?", const="-", metavar="OUT", help="result as JSON: a file, or stdout")
+    parser.add_argument("--json", nargs="?", const="-", metavar="OUT", help="JSON: to a file, or to stdout")
     parser.add_argument("--raw", type=Path, metavar="OUT.npz", help="keep the raw scores of every stream")
     parser.add_argument("--html", type=Path, metavar="OUT.html", help="one page with curve, table and scores")
     parser.add_argument(
@@ -53,7 +53,6 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
     parser.add_argument("--stream", type=Path, help="score one recorded drive instead of a manifest")
     parser.add_argument("--truth", type=Path, help="CSV of that drive: start_s,end_s[,text]")
     parser.add_argument("--threshold", type=float, help="with --stream: instead of the model's own threshold")
-    parser.set_defaults(run=run)
 
 
 def add_stream_arguments(parser: argparse.ArgumentParser, *, manifest_optional: bool = False) -> None:
@@ -73,12 +72,12 @@ def add_stream_arguments(parser: argparse.ArgumentParser, *, manifest_optional: 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the subcommand; 0 ok, 1 a check failed, 2 unusable input."""
-    try:
-        return _drive(args) if args.stream else _manifest(args)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    """Run the subcommand: 0 ok, 1 a check failed.
+
+    Raises:
+        ValueError, OSError: unusable input; the message says which and the remedy.
+    """
+    return _drive(args) if args.stream else _manifest(args)
 
 
 def playlist_from(args: argparse.Namespace, phrase: str) -> tuple[Playlist, Renderer]:
@@ -104,7 +103,8 @@ def noise_rows(frame: pl.DataFrame, split: str) -> pl.DataFrame:
     """The recordings from which a part's car noise is cut."""
     import polars as pl
 
-    return frame.filter((pl.col("split") == split) & pl.col("noise_kind").is_not_null())
+    recorded = (pl.col("domain") == "general") & pl.col("noise_kind").is_not_null()
+    return frame.filter(recorded & (pl.col("split") == split))
 
 
 def listen_to(
@@ -164,7 +164,9 @@ def score_manifest(
     }
 
 
-def check(result: dict[str, Any], bars: dict[str, float], max_fa_per_hour: float | None) -> list[dict[str, Any]]:
+def check(
+    result: dict[str, Any], bars: dict[str, float], max_fa_per_hour: float | None
+) -> list[dict[str, Any]]:
     """Bars at the models' own thresholds; several cars around a take count as one take.
 
     Raises:

@@ -1,7 +1,8 @@
 """Events, hits, strays and the DET curve of raw scores. Pure numpy.
 
-The rule is `mirror_device.Detector.process`'s: a step fires when its score is `>=` the threshold, both as
-float32, and when at least `refractory_s` have gone by since the last event, counted from that event. An
+The rule is `mirror_device.Detector.process`'s: a step fires when its float32 score is `>=` the threshold,
+compared as float64, and when at least `refractory_s` have gone by since the last event, counted from that
+event (a score inside that time neither fires nor prolongs it). An
 event's time is the end of the step that fired. A hit is an event between the word's start and 1 s after its
 end, one for each word; anything else is a stray. False accepts are the events on negative streams, divided
 by the hours of the very negatives that were played; strays on positive streams never enter them.
@@ -98,7 +99,7 @@ def refractory_steps(rule: Rule) -> int:
 def event_steps(scores: np.ndarray, threshold: float, rule: Rule) -> np.ndarray:
     """Indices of the steps that fire."""
     gap_steps = refractory_steps(rule)
-    above = np.flatnonzero(scores >= np.float32(threshold))
+    above = np.flatnonzero(scores.astype(np.float64) >= float(threshold))
     fired = []
     i = 0
     while i < above.size:

@@ -7,66 +7,58 @@ cabins and noise recordings of the evaluated part alone.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from wakeword.blocks import (
+    SAMPLE_RATE_HZ,
+    Piece,
+    Segment,
+    Stream,
+    StreamError,
+    Word,
+    faint_noise,
+    join_blocks,
+    seeded,
+    with_gap,
+)
+
 if TYPE_CHECKING:
     import polars as pl
 
-SAMPLE_RATE_HZ = 16000
+    from asr_pretrain.augment.car import CarRecipe
+
+__all__ = [
+    "DEFAULT_CONDITIONS",
+    "SAMPLE_RATE_HZ",
+    "Piece",
+    "Playlist",
+    "Renderer",
+    "SimulatedCar",
+    "Stream",
+    "StreamError",
+    "Word",
+    "condition_label",
+    "condition_snr_db",
+    "faint_noise",
+    "label_of",
+    "parse_conditions",
+    "read_row",
+    "rows_streams",
+    "seeded",
+    "word_span_of",
+]
+
 DEFAULT_CONDITIONS = ("quiet", "cabin", "10", "5", "0", "-5")
-FAINT_NOISE_DBFS = -75.0
-"""Gaps are filled with this: digital zeros are no quiet car."""
 TAKE_GAP_S = (1.5, 3.0)
 NEGATIVE_GAP_S = (0.3, 1.0)
 NEGATIVE_SNR_DB = (-5.0, 20.0)
-BLOCK_S = 600.0
-"""A stream is at most about this long: it bounds the memory."""
 LONGEST_PIECE_S = 60.0
 """A longer negative is rendered in pieces of this length, each with a drive of its own."""
-_FADE_SAMPLES = 1600
-
-
-class StreamError(ValueError):
-    """A manifest or recording from which no stream can be built."""
-
-
-@dataclass(frozen=True)
-class Word:
-    """A spoken wake word: the take it is (its clean original's id), its voice, and its span in the stream."""
-
-    take: str
-    voice: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A negative recording in a stream: where it plays, what it is and the drive it is heard through."""
-
-    id: str
-    source: str
-    kind: str
-    drive: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
-class Stream:
-    """At most about ten minutes of int16 audio (samples,) with the truth about it."""
-
-    name: str
-    condition: str
-    samples: np.ndarray
-    words: tuple[Word, ...] = ()
-    pieces: tuple[Piece, ...] = ()
 
 
 class Renderer(Protocol):
@@ -76,17 +68,9 @@ class Renderer(Protocol):
         """(n,) float32 in [-1, 1] through a cabin, with car noise at `snr_db`, without noise where None."""
         ...
 
-
-@dataclass(frozen=True)
-class _Segment:
-    """A rendered recording with half a gap at either side; `lead_s` of gap stand before it."""
-
-    samples: np.ndarray
-    lead_s: float
-    duration_s: float
-    row: dict[str, Any]
-    drive: str = ""
-    span_s: tuple[float, float] | None = None
+    def drive(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The same through whatever the car's recipe draws."""
+        ...
 
 
 def parse_conditions(text: str) -> tuple[str, ...]:
@@ -121,18 +105,6 @@ def condition_label(condition: str) -> str:
     return condition if condition_snr_db(condition) is None else f"{condition} dB"
 
 
-def seeded(seed: int, *keys: str | int) -> np.random.Generator:
-    """A generator of its own for each combination of keys."""
-    words = [key if isinstance(key, int) else zlib.crc32(key.encode()) for key in keys]
-    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
-
-
-def faint_noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """(n,) float32 white noise at -75 dBFS RMS."""
-    scale = np.float32(10 ** (FAINT_NOISE_DBFS / 20))
-    return rng.standard_normal(n_samples, dtype=np.float32) * scale
-
-
 def label_of(frame: pl.DataFrame, phrase: str) -> pl.Expr:
     """The column of labels of `phrase`.
 
@@ -148,41 +120,53 @@ def label_of(frame: pl.DataFrame, phrase: str) -> pl.Expr:
     return pl.col("labels").struct.field(phrase)
 
 
-def kind_of(row: dict[str, Any], phrase: str) -> str:
-    """`music`, `noise`, `other wake words` or `speech`."""
-    if row.get("noise_kind"):
-        return "music" if row["noise_kind"] == "music" else "noise"
-    others = {name for name, value in (row.get("labels") or {}).items() if value == 1 and name != phrase}
-    return "other wake words" if others else "speech"
-
-
-def take_of(row: dict[str, Any]) -> str:
-    """The clean recording behind a row: a take heard in ten cars is one take."""
-    return row.get("clean_parent") or row["id"]
-
-
-def voice_of(row: dict[str, Any]) -> str:
-    """The speaker, or one group for all of a source that names none."""
-    return row.get("speaker") or f"unknown ({row.get('session') or row.get('source') or 'source unknown'})"
-
-
 class SimulatedCar:
     """Renders through cabins and noise of one part with `asr_pretrain.augment.car`."""
 
-    def __init__(self, frame: pl.DataFrame, root: Path, part: str, seed: int, cabins: int = 64) -> None:
-        """Args: `frame` holds the noise rows of `part`; `cabins` are simulated for that part alone."""
+    def __init__(
+        self,
+        frame: pl.DataFrame,
+        root: Path,
+        part: str,
+        seed: int,
+        *,
+        recipe: CarRecipe | None = None,
+        cabins: int = 64,
+        procedural: int = 48,
+    ) -> None:
+        """Build the banks of `part`.
+
+        Args:
+            frame: holds the noise rows of `part`.
+            recipe: the neutral car of the scoring rules unless given.
+            cabins, procedural: how many cabins and noises are simulated, for this part alone.
+        """
+        import polars as pl
+
         from asr_pretrain.augment.cabin import cabin_bank
         from asr_pretrain.augment.car import Car, CarRecipe
         from asr_pretrain.augment.noise import NoiseBank
 
-        noise = NoiseBank.build(frame, root, part=part, procedural=24, seed=seed)
-        self.car = Car(CarRecipe(), cabin_bank(part, cabins, seed), noise)
+        recipe = recipe or CarRecipe.for_scoring()
+        if recipe.noise_kinds is not None:  # decoding what is never played would take most of the start
+            frame = frame.filter(pl.col("noise_kind").is_in(recipe.noise_kinds))
+        noise = NoiseBank.build(frame, root, part=part, procedural=procedural, seed=seed)
+        self.car = Car(recipe, cabin_bank(part, cabins, seed), noise)
 
     def render(self, clean: np.ndarray, rng: np.random.Generator, snr_db: float | None) -> np.ndarray:
         """See `Renderer`."""
+        return self._apply(clean, rng, math.inf if snr_db is None else snr_db, True)
+
+    def drive(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """See `Renderer`."""
+        return self._apply(clean, rng, None, None)
+
+    def _apply(
+        self, clean: np.ndarray, rng: np.random.Generator, snr_db: float | None, cabin: bool | None
+    ) -> np.ndarray:
         import torch
 
-        drives = self.car.draw(rng, 1, clean.size, snr_db=snr_db, cabin=True)
+        drives = self.car.draw(rng, 1, clean.size, snr_db=snr_db, cabin=cabin)
         return self.car.apply(torch.from_numpy(clean)[None], drives)[0].numpy()
 
 
@@ -237,41 +221,76 @@ class Playlist:
             order = seeded(self.seed, "order", draw).permutation(len(self.takes))
             rows = (self.takes[i] for i in order)
             segments = (self._take(row, condition, draw, car) for row in rows)
-            yield from _blocks(segments, f"{condition}/{draw}", condition, seeded(self.seed, "tail", draw))
+            yield from join_blocks(
+                segments, f"{condition}/{draw}", condition, seeded(self.seed, "tail", draw)
+            )
 
     def negatives(self, car: Renderer) -> Iterator[Stream]:
         """Streams of every negative once: a third as it is, in a quiet cabin, and in a cabin with noise."""
         segments = (part for row in self.negative_rows for part in self._negative(row, car))
-        yield from _blocks(segments, "negatives", "negatives", seeded(self.seed, "tail"), self.phrase)
+        yield from join_blocks(segments, "negatives", "negatives", seeded(self.seed, "tail"), self.phrase)
 
-    def _take(self, row: dict[str, Any], condition: str, draw: int, car: Renderer | None) -> _Segment:
-        samples = self.read(row)
+    def _take(self, row: dict[str, Any], condition: str, draw: int, car: Renderer | None) -> Segment:
+        samples = read_row(row, self.root)
         rng = seeded(self.seed, condition, draw, row["id"])
-        padded, lead = _with_gap(samples, rng, TAKE_GAP_S)
+        padded, lead = with_gap(samples, rng, TAKE_GAP_S)
         if condition != "quiet" and car is not None:
             padded = car.render(padded, rng, condition_snr_db(condition))
         seconds = samples.size / SAMPLE_RATE_HZ
-        return _Segment(padded, lead, seconds, row, condition, word_span_of(row, samples))
+        return Segment(padded, lead, seconds, row, condition, word_span_of(row, samples))
 
-    def _negative(self, row: dict[str, Any], car: Renderer) -> Iterator[_Segment]:
-        samples = self.read(row)
+    def _negative(self, row: dict[str, Any], car: Renderer) -> Iterator[Segment]:
+        samples = read_row(row, self.root)
         longest = int(LONGEST_PIECE_S * SAMPLE_RATE_HZ)
         for number, start in enumerate(range(0, samples.size, longest)):
             rng = seeded(self.seed, "negative", number, row["id"])
             piece = samples[start : start + longest]
-            padded, lead = _with_gap(piece, rng, NEGATIVE_GAP_S)
+            padded, lead = with_gap(piece, rng, NEGATIVE_GAP_S)
             drive = ("as it is", "cabin", "noise")[int(rng.integers(3))]
             snr_db = round(float(rng.uniform(*NEGATIVE_SNR_DB)), 1) if drive == "noise" else None
             if drive != "as it is":
                 padded = car.render(padded, rng, snr_db)
             label = drive if snr_db is None else f"{snr_db:g} dB"
-            yield _Segment(padded, lead, piece.size / SAMPLE_RATE_HZ, row, label)
+            yield Segment(padded, lead, piece.size / SAMPLE_RATE_HZ, row, label)
 
-    def read(self, row: dict[str, Any]) -> np.ndarray:
-        """The row's audio, (n,) float32 in [-1, 1]."""
-        from data_splits.audio import read_audio
 
-        return read_audio(row["audio"], self.root).astype(np.float32) / 32768
+def rows_streams(
+    rows: Sequence[dict[str, Any]],
+    root: Path,
+    name: str,
+    car: Renderer,
+    *,
+    takes: bool,
+    phrase: str,
+    seed: int,
+) -> Iterator[Stream]:
+    """Streams of planned rows: mirror rows as they are stored, general ones through a drive of `car`.
+
+    The gaps are faint noise around both, so that the splits differ in nothing but their recordings.
+
+    Args:
+        takes: whether the rows are takes of the phrase, or negatives.
+    """
+
+    def segments() -> Iterator[Segment]:
+        for row in rows:
+            samples, rng = read_row(row, root), seeded(seed, name, row["id"])
+            span_s = word_span_of(row, samples) if takes else None
+            stored = row["domain"] == "mirror"
+            heard = samples if stored else car.drive(samples, rng)
+            padded, lead_s = with_gap(heard, rng, TAKE_GAP_S if takes else NEGATIVE_GAP_S)
+            drive = "as stored" if stored else "drawn"
+            yield Segment(padded, lead_s, samples.size / SAMPLE_RATE_HZ, row, drive, span_s)
+
+    condition = "takes" if takes else "negatives"
+    yield from join_blocks(segments(), f"{name}/{condition}", condition, seeded(seed, name), phrase)
+
+
+def read_row(row: dict[str, Any], root: Path) -> np.ndarray:
+    """The row's audio, (n,) float32 in [-1, 1]."""
+    from data_splits.audio import read_audio
+
+    return read_audio(row["audio"], root).astype(np.float32) / 32768
 
 
 def word_span_of(row: dict[str, Any], samples: np.ndarray) -> tuple[float, float]:
@@ -292,59 +311,3 @@ def word_span_of(row: dict[str, Any], samples: np.ndarray) -> tuple[float, float
         return word_span(samples)
     except ValueError as error:
         raise StreamError(f"{row['id']}: no word found: {error}") from error
-
-
-def _with_gap(
-    samples: np.ndarray, rng: np.random.Generator, gap_s: tuple[float, float]
-) -> tuple[np.ndarray, float]:
-    """Half a drawn gap of faint noise at either side, longer by half the crossfade that joining takes."""
-    side = int(rng.uniform(*gap_s) / 2 * SAMPLE_RATE_HZ) + _FADE_SAMPLES // 2
-    before, after = faint_noise(side, rng), faint_noise(side, rng)
-    return np.concatenate([before, samples, after]).astype(np.float32), side / SAMPLE_RATE_HZ
-
-
-def _blocks(
-    segments: Iterable[_Segment], name: str, condition: str, rng: np.random.Generator, phrase: str = ""
-) -> Iterator[Stream]:
-    """Join segments with a 0.1 s crossfade into streams of about ten minutes at most."""
-    held: list[_Segment] = []
-    seconds, number = 0.0, 0
-    for segment in segments:
-        length = segment.samples.size / SAMPLE_RATE_HZ
-        if held and seconds + length > BLOCK_S:
-            yield _join(held, f"{name}/{number}", condition, rng, phrase)
-            held, seconds, number = [], 0.0, number + 1
-        held.append(segment)
-        seconds += length
-    if held:
-        yield _join(held, f"{name}/{number}", condition, rng, phrase)
-
-
-def _join(
-    segments: list[_Segment], name: str, condition: str, rng: np.random.Generator, phrase: str
-) -> Stream:
-    from data_splits.audio import to_int16
-
-    total = sum(segment.samples.size - _FADE_SAMPLES for segment in segments) + _FADE_SAMPLES
-    # A tail, so that the window of the last word ends inside the stream.
-    joined = np.zeros(total + SAMPLE_RATE_HZ, np.float32)
-    joined[total:] = faint_noise(SAMPLE_RATE_HZ, rng)
-    rise = np.sin(np.linspace(0, np.pi / 2, _FADE_SAMPLES, dtype=np.float32))
-    words, pieces, at = [], [], 0
-    for segment in segments:
-        samples = segment.samples.copy()
-        if at:
-            samples[:_FADE_SAMPLES] *= rise
-        samples[-_FADE_SAMPLES:] *= rise[::-1]
-        joined[at : at + samples.size] += samples
-        start_s = at / SAMPLE_RATE_HZ + segment.lead_s
-        row = segment.row
-        if segment.span_s is not None:
-            start, end = segment.span_s
-            words.append(Word(take_of(row), voice_of(row), start_s + start, start_s + end))
-        else:
-            source = row.get("source") or "unknown"
-            end_s = start_s + segment.duration_s
-            pieces.append(Piece(row["id"], source, kind_of(row, phrase), segment.drive, start_s, end_s))
-        at += samples.size - _FADE_SAMPLES
-    return Stream(name, condition, to_int16(joined), tuple(words), tuple(pieces))

@@ -19,6 +19,7 @@ from asr_pretrain.checkpoint import file_sha256, git_revision, save_checkpoint
 from asr_pretrain.data import build_car
 from asr_pretrain.encoder import EncoderConfig
 from asr_pretrain.recipe import (
+    HomePath,
     Optimisation,
     Perturbation,
     RecipeError,
@@ -36,10 +37,10 @@ class TriggerRecipe(Strict):
 
     name: str = Field("smart_mirror", pattern="^[a-z0-9_]+$")
     phrase: str = "smart mirror"
-    manifests: list[Path] = Field(min_length=1)
+    manifests: list[HomePath] = Field(min_length=1)
     """Planned manifests; rows of split ``train`` are learnt from, noise rows of it are the car."""
-    out: Path
-    init: Path | None = None
+    out: HomePath
+    init: HomePath | None = None
     """A pretrained recogniser's encoder.safetensors; none trains from scratch."""
     unfreeze: Unfreeze = "all"
     """How deep the transferred layers learn: head only, the last block, the last half, all."""

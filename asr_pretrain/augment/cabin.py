@@ -20,9 +20,10 @@ from asr_pretrain.augment.store import load_arrays, save_arrays
 SPEED_OF_SOUND_M_S = 343.0
 DIRECT_INDEX = 40  # where the direct path stands in every response: half a fractional-delay filter of lead-in
 RESPONSE_SAMPLES = 2560  # 160 ms: beyond -55 dB for the most reverberant cabin
-CABIN_VERSION = 1  # part of the cache key: raise it when the simulation changes
+CABIN_VERSION = 2  # part of the cache key: raise it when the simulation changes
 _BANDS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 _MAX_ORDER = 20
+_MOUTH_PATTERN = 0.75  # subcardioid p + (1 - p) cos: a mouth radiates about 6 dB less to the rear
 Seat = Literal["driver", "passenger", "rear"]
 
 
@@ -68,7 +69,7 @@ def draw_cabin(rng: np.random.Generator) -> CabinParameters:
     mouth = (x, y, height - rng.uniform(0.18, 0.45))
     # Small volumes keep their low frequencies: foam and cloth absorb little below 500 Hz.
     tilt = np.linspace(1.5, 0.65, len(_BANDS_HZ)) * rng.uniform(0.85, 1.15, len(_BANDS_HZ))
-    # Order of pyroomacoustics: sides (glass above, trim below), windscreen, rear, floor (carpet, seats), roof.
+    # Order of pyroomacoustics: sides (glass, trim), windscreen, rear, floor (carpet, seats), roof.
     nominal = np.array([0.8, 0.8, 0.45, 1.2, 1.6, 1.2])
     weight = nominal * rng.uniform(0.7, 1.3, 6)
     return CabinParameters(
@@ -82,15 +83,53 @@ def draw_cabin(rng: np.random.Generator) -> CabinParameters:
     )
 
 
-def _absorption(parameters: CabinParameters) -> np.ndarray:
+def _absorption(parameters: CabinParameters, scale: float) -> np.ndarray:
     """Energy absorption ``(6 walls, bands)`` by Eyring's formula (Eyring 1930), weighted over the walls."""
     width, length, height = parameters.size_m
     area = np.array([length * height] * 2 + [width * height] * 2 + [width * length] * 2)
     weight = np.array(parameters.wall_weight)
     weight = weight * area.sum() / (weight * area).sum()
     rt60_s = parameters.rt60_s * np.array(parameters.band_rt_factor)
-    exponent = 0.161 * width * length * height / (area.sum() * rt60_s)
+    exponent = scale * 0.161 * width * length * height / (area.sum() * rt60_s)
     return np.clip(1 - np.exp(-np.outer(weight, exponent)), 0.02, 0.98)
+
+
+def _simulate(parameters: CabinParameters, scale: float) -> np.ndarray:
+    """Image-source simulation, float64 with the direct path at ``DIRECT_INDEX``."""
+    import pyroomacoustics as pra  # heavy: only needed when the cache is empty
+    from pyroomacoustics.directivities import CardioidFamily
+
+    names = ("west", "east", "south", "north", "floor", "ceiling")
+    materials = {
+        name: pra.Material(energy_absorption={"coeffs": row.tolist(), "center_freqs": list(_BANDS_HZ)})
+        for name, row in zip(names, _absorption(parameters, scale), strict=True)
+    }
+    room = pra.ShoeBox(parameters.size_m, fs=SAMPLE_RATE_HZ, materials=materials, max_order=_MAX_ORDER)
+    forward = CardioidFamily(np.array([0.0, -1.0, 0.0]), p=_MOUTH_PATTERN)
+    room.add_source(parameters.mouth_m, directivity=forward)
+    room.add_microphone(parameters.microphone_m)
+    room.compute_rir()
+    response = np.asarray(room.rir[0][0], dtype=np.float64)
+    path_m = np.subtract(parameters.microphone_m, parameters.mouth_m)
+    distance_m = float(np.linalg.norm(path_m))
+    pattern = _MOUTH_PATTERN - (1 - _MOUTH_PATTERN) * float(path_m[1]) / distance_m
+    half_delay_filter = int(pra.constants.get("frac_delay_length")) // 2
+    direct = round(distance_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ) + half_delay_filter
+    kept = response[direct - DIRECT_INDEX : direct - DIRECT_INDEX + RESPONSE_SAMPLES]
+    out = np.zeros(RESPONSE_SAMPLES)
+    out[: kept.size] = kept * (distance_m / pattern)  # pyroomacoustics: amplitude pattern / distance
+    return out
+
+
+def decay_time_s(response: np.ndarray) -> float:
+    """Reverberation time between 400 and 2800 Hz, from the decay of -5 to -25 dB (T20 of ISO 3382-2)."""
+    spectrum = np.fft.rfft(response, 2 * response.size)
+    frequency_hz = np.fft.rfftfreq(2 * response.size, 1 / SAMPLE_RATE_HZ)
+    spectrum[(frequency_hz < 400) | (frequency_hz > 2800)] = 0
+    energy = np.square(np.fft.irfft(spectrum)[: response.size])
+    left = np.cumsum(energy[::-1])[::-1]
+    begin, end = (int(np.argmax(left < left[0] * 10 ** (-db / 10))) for db in (5, 25))
+    return 3 * (end - begin) / SAMPLE_RATE_HZ
 
 
 def impulse_response(parameters: CabinParameters) -> np.ndarray:
@@ -99,28 +138,19 @@ def impulse_response(parameters: CabinParameters) -> np.ndarray:
     The direct path has amplitude 1 and stands at ``DIRECT_INDEX``, whatever the distance, so that
     convolution followed by dropping ``DIRECT_INDEX`` samples shifts nothing in time.
     """
-    import pyroomacoustics as pra  # heavy: only needed when the cache is empty
-
-    absorption = _absorption(parameters)
-    names = ("west", "east", "south", "north", "floor", "ceiling")
-    materials = {
-        name: pra.Material(energy_absorption={"coeffs": row.tolist(), "center_freqs": list(_BANDS_HZ)})
-        for name, row in zip(names, absorption, strict=True)
-    }
-    room = pra.ShoeBox(parameters.size_m, fs=SAMPLE_RATE_HZ, materials=materials, max_order=_MAX_ORDER)
-    room.add_source(parameters.mouth_m)
-    room.add_microphone(parameters.microphone_m)
-    room.compute_rir()
-    response = np.asarray(room.rir[0][0], dtype=np.float64)
-    distance_m = float(np.linalg.norm(np.subtract(parameters.mouth_m, parameters.microphone_m)))
-    half_delay_filter = int(pra.constants.get("frac_delay_length")) // 2
-    direct = round(distance_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ) + half_delay_filter
-    kept = response[direct - DIRECT_INDEX : direct - DIRECT_INDEX + RESPONSE_SAMPLES]
-    out = np.zeros(RESPONSE_SAMPLES)
-    out[: kept.size] = kept * distance_m  # pyroomacoustics gives the direct path the amplitude 1 / distance
+    # Eyring's formula assumes equal walls; two reflecting windows opposite each other ring longer. So the
+    # absorption is scaled until the measured decay is the one that was asked for.
+    scale = 1.5
+    response = _simulate(parameters, scale)
+    for _ in range(3):
+        ratio = decay_time_s(response) / parameters.rt60_s
+        if 0.9 < ratio < 1.1 or scale > 8:
+            break
+        scale *= float(np.clip(ratio, 0.4, 2.5))
+        response = _simulate(parameters, scale)
     fade = RESPONSE_SAMPLES // 8
-    out[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
-    return out.astype(np.float32)
+    response[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
+    return response.astype(np.float32)
 
 
 def part_seed(part: str, seed: int, index: int, purpose: str) -> np.random.SeedSequence:

@@ -24,10 +24,11 @@ def test_event_is_the_end_of_the_step_that_fired():
     assert sc.events(scores(10, s3=0.9), 0.5, 1.5, 0.1) == pytest.approx([0.4])
 
 
-def test_threshold_is_inclusive_in_float32():
-    # float32(0.7) < 0.7: compared as float64 this step would be lost
-    assert len(sc.events(scores(10, s3=0.7), 0.7, 1.5, 0.1)) == 1
-    assert len(sc.events(scores(10, s3=0.7), np.nextafter(np.float32(0.7), 1), 1.5, 0.1)) == 0
+def test_threshold_is_inclusive():
+    assert len(sc.events(scores(10, s3=0.75), 0.75, 1.5, 0.1)) == 1
+    assert len(sc.events(scores(10, s3=0.75), np.nextafter(0.75, 1), 1.5, 0.1)) == 0
+    # float32(0.7) < 0.7, and the device compares as float64
+    assert len(sc.events(scores(10, s3=0.7), 0.7, 1.5, 0.1)) == 0
 
 
 def test_refractory_counts_from_the_event_and_a_long_plateau_fires_again():
