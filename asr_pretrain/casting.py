@@ -12,8 +12,9 @@ import soundfile
 
 from asr_pretrain.augment.procedural import draw_noise
 from asr_pretrain.augment.procedural import synthesize as synthesize_noise
-from asr_pretrain.synthesis import SAMPLE_RATE_HZ, Voice, draw_voice, speak, variants
+from asr_pretrain.synthesis import Voice, draw_voice, speak, variants
 from asr_pretrain.texts import WAKE_PHRASES, draw_foreign, draw_sentence, near_misses
+from asr_pretrain.vocal import MARGIN_S, SAMPLE_RATE_HZ
 from data_splits.audio import pcm_sha256
 
 PARTS = ("train", "dev", "test")
@@ -150,9 +151,8 @@ def _take(
     before, after = (rng.uniform(0.1, 0.5, 2) * SAMPLE_RATE_HZ).astype(int)
     samples = np.pad(speech * 10 ** (rng.uniform(-20, 0) / 20), (before, after))
     samples += 10 ** (rng.uniform(-75, -55) / 20) * rng.standard_normal(len(samples))
-    margin_s = 0.1  # the quiet that speak() leaves
-    start_s = before / SAMPLE_RATE_HZ + margin_s
-    end_s = (before + len(speech)) / SAMPLE_RATE_HZ - margin_s
+    start_s = before / SAMPLE_RATE_HZ + MARGIN_S
+    end_s = (before + len(speech)) / SAMPLE_RATE_HZ - MARGIN_S
     return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16), start_s, end_s
 
 

@@ -3,7 +3,7 @@
     asr-pretrain corpus --out runs/corpus
 
 Writes FLAC files and `recordings.parquet`, a recordings manifest like the one of real recordings. Voices of
-train, dev and test are disjoint, down to the synthesizer's variant. It shows that the chain works, and no more:
+train, dev and test are disjoint, down to the synthesizer's variant. It shows that the chain works, no more:
 figures measured on synthetic speech say nothing about people.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asr_pretrain.casting import Task
 
 MANIFEST = "recordings.parquet"
-SIZES = ("demo", "tiny")
+SIZES = ("demo", "training", "tiny")
 _STAMP = "corpus.json"
 _VERSION = 1  # part of the stamp: raise it when the same seed gives other sounds
 
@@ -34,7 +34,7 @@ def make_corpus(out: Path, seed: int = 0, size: str = "demo", *, quiet: bool = F
 
     Args:
         out: a new or empty folder, or one that an earlier call made.
-        size: `demo` (about 2,800 recordings, 2 h) or `tiny` (for tests).
+        size: `demo` (2,900 recordings, 2 h), `training` (21,000, all train) or `tiny` (for tests).
         quiet: no progress bar.
 
     Returns:
@@ -90,7 +90,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "corpus",
         help="synthesize a small corpus, where there are no recordings",
-        description="Synthesize a small corpus: FLAC files and recordings.parquet. A second run does nothing.",
+        description="Synthesize a small corpus: FLAC files and recordings.parquet. Skipped when done.",
         epilog="example: asr-pretrain corpus --out runs/corpus",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
