@@ -58,9 +58,13 @@ class _Loader(DataLoader):
     def __init__(self, steps: _Steps, first: int, total: int, workers: int):
         self.total = total
         super().__init__(
-            steps, batch_size=None, sampler=range(first, total), num_workers=workers,
-            worker_init_fn=_one_thread, prefetch_factor=4 if workers else None,
-        )  # fmt: skip
+            steps,
+            batch_size=None,
+            sampler=range(first, total),
+            num_workers=workers,
+            worker_init_fn=_one_thread,
+            prefetch_factor=4 if workers else None,
+        )
 
     def __len__(self) -> int:
         return self.total
@@ -229,7 +233,9 @@ def exclusive(folder: Path, rank: int) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TrainingStopped(f"{folder}: another run is training here; wait, or give another --out") from None
+            raise TrainingStopped(
+                f"{folder}: another run is training here; wait, or give another --out"
+            ) from None
         yield
 
 

@@ -8,7 +8,9 @@ from asr_pretrain.launcher import Command, launch
 
 COMMANDS = {
     "corpus": Command("asr_pretrain.corpus", "synthesize a small corpus, where there are no recordings"),
-    "render": Command("asr_pretrain.augment.render", "hear recordings through the simulated car: mirror rows"),
+    "render": Command(
+        "asr_pretrain.augment.render", "hear recordings through the simulated car: mirror rows"
+    ),
     "train": Command("asr_pretrain.train", "pretrain the encoder by CTC on phonemes"),
     "score": Command("asr_pretrain.score", "phoneme error rate over a manifest"),
     "transcribe": Command("asr_pretrain.transcribe", "the phonemes of a recording"),

@@ -72,7 +72,9 @@ def transcribed(
     ).to_series()
     frame = frame.filter(fits)
     if not len(frame):
-        raise RecipeError(f"{', '.join(map(str, manifests))}: no {split} row with a text; run `data-splits plan`")
+        raise RecipeError(
+            f"{', '.join(map(str, manifests))}: no {split} row with a text; run `data-splits plan`"
+        )
     weights = np.array([source_weights.get(s or "", 1.0) for s in frame["source"].to_list()])
     kept = [p for p, keep in zip(phones, fits.to_list(), strict=True) if keep]
     return Transcribed(pack(frame, Path("/"), label=f"decoding {split} speech"), kept, weights)
@@ -82,13 +84,20 @@ def build_car(manifests: list[Path], surroundings: Surroundings, part: str) -> C
     """The car of one part: its own cabins and its own noise recordings."""
     noises = read_rows(
         manifests,
-        lambda f: f.filter((pl.col("split") == part) & pl.col("noise_kind").is_not_null() & pl.col("noise_parent").is_null()),
-    )  # fmt: skip
+        lambda f: f.filter(
+            (pl.col("split") == part) & pl.col("noise_kind").is_not_null() & pl.col("noise_parent").is_null()
+        ),
+    )
     cache = cache_folder()
     rirs = cabin_bank(part, surroundings.cabins, surroundings.seed, cache)
     noise = NoiseBank.build(
-        noises, Path("/"), part=part, procedural=surroundings.procedural_noises, seed=surroundings.seed, cache=cache
-    )  # fmt: skip
+        noises,
+        Path("/"),
+        part=part,
+        procedural=surroundings.procedural_noises,
+        seed=surroundings.seed,
+        cache=cache,
+    )
     return Car(surroundings.car, rirs, noise)
 
 
@@ -126,7 +135,8 @@ class SpeechBatches:
                 members = rows[pools == pool]
                 members = members[np.argsort(durations[members], kind="stable")]
                 # A batch is padded to its longest utterance, so that is what it costs.
-                pool_batches, current = [], []
+                pool_batches: list[np.ndarray] = []
+                current: list[int] = []
                 for row in members:
                     if current and durations[row] * (len(current) + 1) > batch_seconds:
                         pool_batches.append(np.array(current))

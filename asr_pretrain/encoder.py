@@ -135,6 +135,9 @@ class Encoder(nn.Module):
             Block(config.channels, config.kernel, dilation) for dilation in config.dilations
         )
 
+    def residual_blocks(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
+
     def forward(self, log_mel: Tensor) -> Tensor:
         return self.encode(self.normalise(log_mel))
 
@@ -148,7 +151,7 @@ class Encoder(nn.Module):
 
     def initial_state(self, batch: int = 1) -> list[Tensor]:
         """Zeros: [mean sum, mean weight, stem, block 1, …]."""
-        convs = [self.stem, *(block.depthwise for block in self.blocks)]
+        convs = [self.stem, *(block.depthwise for block in self.residual_blocks())]
         return self.normalise.initial_state(batch) + [conv.initial_state(batch) for conv in convs]
 
     def step(self, log_mel: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -157,7 +160,7 @@ class Encoder(nn.Module):
         y, stem_state = self.stem.step(x.transpose(1, 2), state[2])
         y = torch.relu(self.stem_norm(y))
         states = [*mean_state, stem_state]
-        for block, block_state in zip(self.blocks, state[3:], strict=True):
+        for block, block_state in zip(self.residual_blocks(), state[3:], strict=True):
             y, new_state = block.step(y, block_state)
             states.append(new_state)
         return y.transpose(1, 2), states
@@ -180,7 +183,7 @@ def folded(encoder: Encoder) -> Encoder:
     copied = copy.deepcopy(encoder).eval()
     fold_batch_norm(copied.stem.conv, copied.stem_norm)
     copied.stem_norm = nn.Identity()  # type: ignore[assignment]
-    for block in copied.blocks:
+    for block in copied.residual_blocks():
         fold_batch_norm(block.pointwise, block.norm)
-        block.norm = nn.Identity()
+        block.norm = nn.Identity()  # type: ignore[assignment]
     return copied

@@ -1,4 +1,4 @@
-"""The command line shared by ``asr-pretrain`` and ``wakeword``: only the module that is asked for is imported."""
+"""The command line of ``asr-pretrain`` and ``wakeword``: only the module that is asked for is imported."""
 
 from __future__ import annotations
 
@@ -10,9 +10,22 @@ import sys
 from dataclasses import dataclass
 
 TRAIN_MODULES = (
-    "torch", "torchaudio", "speechbrain", "onnx", "onnxscript", "safetensors", "pyroomacoustics",
-    "espeakng_loader", "matplotlib", "polars", "pydantic", "yaml", "rich", "soundfile", "scipy",
-)  # fmt: skip
+    "torch",
+    "torchaudio",
+    "speechbrain",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "pyroomacoustics",
+    "espeakng_loader",
+    "matplotlib",
+    "polars",
+    "pydantic",
+    "yaml",
+    "rich",
+    "soundfile",
+    "scipy",
+)
 
 
 @dataclass(frozen=True)
@@ -32,11 +45,18 @@ def keep_freed_memory() -> None:
     trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 64 << 20), (arena_max, 1)):
+        for option, value in (
+            (mmap_max, 0),
+            (trim_threshold, 2**31 - 1),
+            (top_pad, 64 << 20),
+            (arena_max, 1),
+        ):
             mallopt(option, value)
 
 
-def launch(prog: str, description: str, example: str, commands: dict[str, Command], argv: list[str] | None) -> int:
+def launch(
+    prog: str, description: str, example: str, commands: dict[str, Command], argv: list[str] | None
+) -> int:
     """Runs one subcommand; 0 done, 1 the check failed, 2 unusable input, 130 interrupted."""
     words = sys.argv[1:] if argv is None else argv
     asked = words[0] if words else "--help"
@@ -52,7 +72,10 @@ def launch(prog: str, description: str, example: str, commands: dict[str, Comman
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in TRAIN_MODULES:
             raise
-        print(f"error: '{prog} {asked}' needs the 'train' extra: pip install 'rearview-wakeword[train]'", file=sys.stderr)
+        print(
+            f"error: '{prog} {asked}' needs the 'train' extra: pip install 'rearview-wakeword[train]'",
+            file=sys.stderr,
+        )
         return 2
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from asr_pretrain.augment.car import CarRecipe
 
-
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path in a recipe, where ``~`` is the user's home."""
 

@@ -64,12 +64,16 @@ def score(
     model, _ = load_recogniser(checkpoint)
     frame = read_rows(
         [manifest],
-        lambda f: f.filter(pl.col("text").is_not_null() & (pl.lit(split is None) | (pl.col("split") == split))),
+        lambda f: f.filter(
+            pl.col("text").is_not_null() & (pl.lit(split is None) | (pl.col("split") == split))
+        ),
     )
     car: Car | None = None
     if snr_db is not None:
         part = split if split in ("train", "dev", "test") else "dev"
-        surroundings = Surroundings(car=CarRecipe.for_scoring(), cabins=40, procedural_noises=40, seed=seed + 17)
+        surroundings = Surroundings(
+            car=CarRecipe.for_scoring(), cabins=40, procedural_noises=40, seed=seed + 17
+        )
         car = build_car([manifest], surroundings, part)
     rng = np.random.default_rng(seed)
     errors = phones = utterances = skipped = 0
@@ -95,17 +99,24 @@ def score(
     if not utterances:
         raise RecipeError(f"{manifest}: no row with a text to score; `text` and `split` decide")
     return {
-        "per": errors / phones, "utterances": utterances, "hours": round(seconds / 3600, 4), "phones": phones,
-        "skipped": skipped, "snr_db": snr_db, "split": split, "checkpoint": str(checkpoint),
-    }  # fmt: skip
+        "per": errors / phones,
+        "utterances": utterances,
+        "hours": round(seconds / 3600, 4),
+        "phones": phones,
+        "skipped": skipped,
+        "snr_db": snr_db,
+        "split": split,
+        "checkpoint": str(checkpoint),
+    }
 
 
 def add_parser(sub: Any) -> None:
     parser = sub.add_parser(
-        "score", help="phoneme error rate over a manifest",
+        "score",
+        help="phoneme error rate over a manifest",
         epilog="example: asr-pretrain score recordings.parquet --checkpoint runs/general/encoder.safetensors "
         "--split dev --json",
-    )  # fmt: skip
+    )
     parser.add_argument("manifest", type=Path, help="any manifest with texts")
     parser.add_argument("--checkpoint", type=Path, required=True, help="a run's encoder.safetensors")
     parser.add_argument("--split", choices=["train", "train_dev", "dev", "test"], help="only this split")

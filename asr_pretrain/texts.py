@@ -93,8 +93,10 @@ The meeting is on {month} {number}|Order {number} {nouns} from {place}|Park the 
 Dim the display|Stop|Cancel|Yes please|No thank you|Good morning {name}|Are we there yet?|Slow down a bit
 Mind the {noun}|{number}|It costs {number} dollars and {number} cents
 Chapter {number}, the {adjective} {noun}|{name} lives at {address}
-""".strip().replace("\n", "|").split("|")
-)  # fmt: skip
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
 
 _PROSE = tuple(
     """
@@ -110,8 +112,10 @@ Why was {the} {noun} {where} {the} {noun}?|{adjective} {noun}|{noun}
 "{adverb}", said {name}, "{the} {noun} is {adjective}"|{name} of {place} {verb} {number} {nouns}
 {verb} and {verb}|{who} knew neither {the} {noun} nor {the} {noun} {where} {place}
 Neither {adjective} nor {adjective}, {the} {noun} {verb}
-""".strip().replace("\n", "|").split("|")
-)  # fmt: skip
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
 
 
 def _fill(template: str, rng: np.random.Generator) -> str:

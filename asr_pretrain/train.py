@@ -1,7 +1,7 @@
 """CTC pretraining of the encoder on phonemes.
 
-    asr-pretrain train general.yaml
-    torchrun --standalone --nproc_per_node=2 -m asr_pretrain.cli train general.yaml
+asr-pretrain train general.yaml
+torchrun --standalone --nproc_per_node=2 -m asr_pretrain.cli train general.yaml
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PretrainRecipe(Strict):
     """One pretraining run."""
 
     manifests: list[HomePath] = Field(min_length=1)
-    """Planned manifests; rows of split ``train`` with a text are learnt from, noise rows of it are the car."""
+    """Planned manifests; ``train`` rows with a text are learnt from, its noise rows are the car."""
     out: HomePath
     encoder: EncoderConfig = EncoderConfig()
     optimisation: Optimisation = Optimisation()
@@ -95,21 +95,31 @@ def train(recipe: PretrainRecipe) -> Path:
     world = int(os.environ.get("WORLD_SIZE", 1))
     for path in recipe.manifests:
         if not path.exists():
-            raise RecipeError(f"{path}: no such manifest; run `data-splits plan` first, or correct `manifests`")
+            raise RecipeError(
+                f"{path}: no such manifest; run `data-splits plan` first, or correct `manifests`"
+            )
     seed = recipe.optimisation.seed
     torch.manual_seed(seed)
     model = Recogniser(recipe.encoder)
     data = transcribed(recipe.manifests, "train", recipe.max_utterance_s, recipe.source_weights)
     car = build_car(recipe.manifests, recipe.surroundings, "train")
     batches = SpeechBatches(
-        data, car, recipe.perturbation, model.encoder.normalise, recipe.batch_seconds,
-        recipe.optimisation.steps, world, seed,
-    )  # fmt: skip
+        data,
+        car,
+        recipe.perturbation,
+        model.encoder.normalise,
+        recipe.batch_seconds,
+        recipe.optimisation.steps,
+        world,
+        seed,
+    )
     hours = data.waveforms.ends[-1] / 16000 / 3600
     parameters = sum(p.numel() for p in model.parameters())
     manifest_hashes = [file_sha256(path) for path in recipe.manifests]
     config = recipe.model_dump(mode="json", exclude={"out", "manifests"})
-    run_hash = recipe_hash(recipe.model_copy(update={"manifests": [Path(h) for h in manifest_hashes], "out": Path()}))
+    run_hash = recipe_hash(
+        recipe.model_copy(update={"manifests": [Path(h) for h in manifest_hashes], "out": Path()})
+    )
     brain = CtcBrain(model, recipe.optimisation, recipe.out, identity(run_hash, manifest_hashes, config))
     if brain.is_main:
         print(
@@ -151,9 +161,10 @@ def load_recogniser(path: Path) -> tuple[Recogniser, dict[str, Any]]:
 
 def add_parser(sub: Any) -> None:
     parser = sub.add_parser(
-        "train", help="pretrain the encoder by CTC on phonemes",
+        "train",
+        help="pretrain the encoder by CTC on phonemes",
         epilog="example: asr-pretrain train asr_pretrain/recipes/general.yaml --out runs/general",
-    )  # fmt: skip
+    )
     parser.add_argument("recipe", type=Path, help="YAML recipe")
     parser.add_argument("--manifest", type=Path, action="append", help="planned manifest (repeatable)")
     parser.add_argument("--out", type=Path, help="folder of the run; a run found there is resumed")

@@ -19,9 +19,10 @@ def transcribe(wav: Path, checkpoint: Path) -> list[str]:
 
 def add_parser(sub: Any) -> None:
     parser = sub.add_parser(
-        "transcribe", help="the phonemes of a recording",
+        "transcribe",
+        help="the phonemes of a recording",
         epilog="example: asr-pretrain transcribe hello.wav --checkpoint runs/general/encoder.safetensors",
-    )  # fmt: skip
+    )
     parser.add_argument("wav", type=Path, help="WAV, FLAC or Opus")
     parser.add_argument("--checkpoint", type=Path, required=True, help="a run's encoder.safetensors")
 

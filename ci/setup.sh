@@ -87,8 +87,9 @@ install_all() {
 
 uv() { # uv OPTIONS PACKAGES
     # A find-links folder that is gone would be an error to uv, so the environment's are left out.
+    # Compiled once here: with PYTHONDONTWRITEBYTECODE set, every process would compile all of torch anew.
     # shellcheck disable=SC2086
-    env -u UV_FIND_LINKS VIRTUAL_ENV="$PWD/$venv" "$venv/bin/uv" pip install $quiet "$@"
+    env -u UV_FIND_LINKS VIRTUAL_ENV="$PWD/$venv" "$venv/bin/uv" pip install $quiet --compile-bytecode "$@"
 }
 
 # PyAudio has no Linux wheels: built where PortAudio's and Python's headers are, else left out.

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import torch
-from asr_pretrain.augment.car import Car
 from pydantic import Field
 
+from asr_pretrain.augment.car import Car
 from asr_pretrain.augment.listening import Listening, change_speed, spec_augment
 from asr_pretrain.data import read_rows
 from asr_pretrain.encoder import SUBSAMPLING, RunningMean
@@ -35,8 +35,8 @@ class Group(Strict):
     sources: list[str] = []
     """Only rows of these sources; empty takes all."""
     domains: list[str] = ["general"]
-    texts: list[str] = []
-    """Only rows whose text is one of these; empty takes all."""
+    id_prefix: str = ""
+    """Only rows whose id begins so."""
 
 
 class CutConfig(Strict):
@@ -83,9 +83,18 @@ class CutBatches:
     """Batches of log-mels with the word's place; ``batch(step, rank, world)`` depends on the seed alone."""
 
     def __init__(
-        self, manifests: list[Path], phrase: str, config: CutConfig, car: Car, perturbation: Perturbation,
-        normalise: RunningMean, batch_size: int, seed: int, split: str = "train", voices: list[str] | None = None,
-    ):  # fmt: skip
+        self,
+        manifests: list[Path],
+        phrase: str,
+        config: CutConfig,
+        car: Car,
+        perturbation: Perturbation,
+        normalise: RunningMean,
+        batch_size: int,
+        seed: int,
+        split: str = "train",
+        voices: list[str] | None = None,
+    ):
         """``voices`` limits the wake-word takes with a known speaker to these (cross-validation)."""
         self.config, self.normalise, self.seed = config, normalise, seed
         self.perturbation, self.batch_size = perturbation, batch_size
@@ -97,14 +106,18 @@ class CutBatches:
         for group in config.groups:
             rows, weights = _members(frame, group)
             if len(rows) == 0 and group.label == "word":
-                raise RecipeError(f"group {group.name!r}: no {split} row has label 1 for {phrase!r} and fits it")
+                raise RecipeError(
+                    f"group {group.name!r}: no {split} row has label 1 for {phrase!r} and fits it"
+                )
             if len(rows) or group.label == "noise":
                 self.groups.append((group, rows, weights))
         self.speech_rows = np.flatnonzero((frame["_label"] == 0) & frame["noise_kind"].is_null())
         self.spans = {
             int(row): tight_span(self.waveforms[int(row)])
-            for group, rows, _ in self.groups if group.label in ("word", "half") for row in rows
-        }  # fmt: skip
+            for group, rows, _ in self.groups
+            if group.label in ("word", "half")
+            for row in rows
+        }
         shares = np.array([group.share for group, _, _ in self.groups])
         self.shares = shares / shares.sum()
 
@@ -114,13 +127,22 @@ class CutBatches:
     ) -> CutBatches:
         """The cuts of a finished run, from the recipe in its checkpoint."""
         return cls(
-            manifests, recipe["phrase"], CutConfig.model_validate(recipe["cuts"]), car,
-            Perturbation.model_validate(recipe["perturbation"]), normalise, batch_size,
-            recipe["optimisation"]["seed"], voices=recipe["voices"],
-        )  # fmt: skip
+            manifests,
+            recipe["phrase"],
+            CutConfig.model_validate(recipe["cuts"]),
+            car,
+            Perturbation.model_validate(recipe["perturbation"]),
+            normalise,
+            batch_size,
+            recipe["optimisation"]["seed"],
+            voices=recipe["voices"],
+        )
 
     def describe(self) -> str:
-        return ", ".join(f"{g.name} {len(rows)} ({s:.0%})" for (g, rows, _), s in zip(self.groups, self.shares, strict=True))  # fmt: skip
+        return ", ".join(
+            f"{g.name} {len(rows)} ({s:.0%})"
+            for (g, rows, _), s in zip(self.groups, self.shares, strict=True)
+        )
 
     def batch(self, step: int, rank: int, world: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, 3, step * world + rank])
@@ -196,7 +218,9 @@ class CutBatches:
         target[offset + low : offset + high] = samples[low:high]
         if not alone:
             other = self._speech(int(rng.choice(self.speech_rows)), rng)
-            level = np.sqrt(np.square(samples[word_start:word_end]).mean() / max(np.square(other).mean(), 1e-9))
+            level = np.sqrt(
+                np.square(samples[word_start:word_end]).mean() / max(np.square(other).mean(), 1e-9)
+            )
             other = other * min(level, 30.0) * rng.uniform(0.5, 1.2)
             gap = int(rng.uniform(0.03, 0.6) * SAMPLE_RATE_HZ)
             before, after = offset + low - gap, offset + high + gap
@@ -217,7 +241,9 @@ def _rows(manifests: list[Path], phrase: str, split: str, voices: list[str] | No
         known = isinstance(fields, pl.Struct) and phrase in [f.name for f in fields.fields]
         label = pl.col("labels").struct.field(phrase) if known else pl.lit(None, dtype=pl.Int64)
         frame = frame.with_columns(label.cast(pl.Int64).alias("_label"))
-        usable = (pl.col("split") == split) & (pl.col("_label").is_not_null() | pl.col("noise_kind").is_not_null())
+        usable = (pl.col("split") == split) & (
+            pl.col("_label").is_not_null() | pl.col("noise_kind").is_not_null()
+        )
         if voices is not None:
             usable &= pl.col("_label").ne_missing(1) | pl.col("speaker").is_in(voices)
         return frame.filter(usable)
@@ -236,8 +262,8 @@ def _members(frame: pl.DataFrame, group: Group) -> tuple[np.ndarray, np.ndarray]
     }[group.label] & pl.col("domain").is_in(group.domains)
     if group.sources:
         member &= pl.col("source").is_in(group.sources)
-    if group.texts:
-        member &= pl.col("text").is_in(group.texts)
+    if group.id_prefix:
+        member &= pl.col("id").str.starts_with(group.id_prefix)
     chosen = frame.with_row_index("_row").filter(member)
     rows = chosen["_row"].to_numpy().astype(np.int64)
     if group.label in ("word", "half") and len(rows):

@@ -9,6 +9,7 @@ just trained and the model we ship listen to a minute in the car; exit 1 when ei
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import shlex
@@ -32,6 +33,8 @@ SHIPPED = "smart_mirror"
 LEAST_HEARD = {"shipped": 0.8, "just trained": 0.5}
 """Share of the drive's words that each model must hear."""
 MOST_FALSE_WAKES = 2
+FA_PER_HOUR = 3.0
+"""What the demo model's threshold is tuned for: its dev part is too short to show less."""
 HOURS = {"train": (1.1, 0.5, 0.4), "dev": (0.15, 0.1, 0.1), "test": (0.2, 0.1, 0.15)}
 """Of the recordings: speech with text, other speech, noise. All takes of the wake word come on top."""
 
@@ -156,7 +159,11 @@ def quantize(trained: Path, plan: Path, recordings: Path, place: Path) -> None:
     """The int8 device model, its threshold chosen on the dev part."""
     model = place / "demo.onnx"
     command("wakeword", "quantize", trained / "trigger.safetensors", "--manifest", plan, "--out", model)
-    command("wakeword", "tune", recordings, "--model", model)
+    # `tune` prints every table of a score; here they would bury the demo's own.
+    with (place / "tune.log").open("w", encoding="utf-8") as log, contextlib.redirect_stderr(log):
+        command(
+            "wakeword", "tune", model, recordings, "--fa-per-hour", str(FA_PER_HOUR), "--conditions", "10"
+        )
 
 
 def demo(folder: Path, seed: int = 0) -> Path:
@@ -192,10 +199,17 @@ def demo(folder: Path, seed: int = 0) -> Path:
     trained = stages.run(
         "train",
         lambda place: command(
-            "wakeword", "train", "wakeword/recipes/demo.yaml", "--manifest", plan,
-            "--init", pretrained / "encoder.safetensors", "--out", place,
+            "wakeword",
+            "train",
+            "wakeword/recipes/demo.yaml",
+            "--manifest",
+            plan,
+            "--init",
+            pretrained / "encoder.safetensors",
+            "--out",
+            place,
         ),
-    )  # fmt: skip
+    )
     model = stages.run("quantize", lambda place: quantize(trained, plan, recordings, place)) / "demo.onnx"
     models = {"just trained": str(model), "shipped": SHIPPED}
     shipped = file_sha256(model_path(SHIPPED))

@@ -51,7 +51,7 @@ class StreamingTrigger(nn.Module):
         y, stem_state = self.encoder.stem.step(normalised.transpose(1, 2), state[2])
         y = torch.relu(y)
         states = [total[:, -1:], weight[:, -1:], stem_state]
-        for block, block_state in zip(self.encoder.blocks, state[3:], strict=True):
+        for block, block_state in zip(self.encoder.residual_blocks(), state[3:], strict=True):
             y, new_state = block.step(y, block_state)
             states.append(new_state)
         scores = torch.sigmoid(self.head(y)).amax(2)
@@ -59,7 +59,12 @@ class StreamingTrigger(nn.Module):
 
 
 def state_names(count: int) -> list[str]:
-    return ["state_mean_sum", "state_mean_weight", "state_stem", *(f"state_block{i}" for i in range(count - 3))]
+    return [
+        "state_mean_sum",
+        "state_mean_weight",
+        "state_stem",
+        *(f"state_block{i}" for i in range(count - 3)),
+    ]
 
 
 def export_float(model: TriggerModel, path: Path, metadata: dict[str, Any]) -> None:
@@ -68,10 +73,14 @@ def export_float(model: TriggerModel, path: Path, metadata: dict[str, Any]) -> N
     state = streaming.initial_state()
     names = state_names(len(state))
     program = torch.onnx.export(
-        streaming, (torch.zeros(1, STEP_FRAMES, N_MELS), *state),
-        input_names=["log_mel", *names], output_names=["scores", *(f"next_{n}" for n in names)],
-        opset_version=OPSET, dynamo=True, verbose=False,
-    )  # fmt: skip
+        streaming,
+        (torch.zeros(1, STEP_FRAMES, N_MELS), *state),
+        input_names=["log_mel", *names],
+        output_names=["scores", *(f"next_{n}" for n in names)],
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
     if program is None:
         raise RuntimeError(f"{path}: torch.onnx.export gave no program")
     write_model(program.model_proto, path, {**metadata, "precision": "float32"})
@@ -104,5 +113,3 @@ def device_metadata(sidecar: dict[str, Any], version: str) -> dict[str, Any]:
         "calibration_ids": [],
         "git_revision": sidecar["git_revision"],
     }
-
-

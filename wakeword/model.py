@@ -36,8 +36,10 @@ class TriggerModel(nn.Module):
         for _ in range(head.layers):
             layers += [nn.Conv1d(width, head.hidden, 1), nn.ReLU()]
             width = head.hidden
-        self.head = nn.Sequential(*layers, nn.Conv1d(width, len(keywords), 1))
-        nn.init.constant_(self.head[-1].bias, -3.0)  # the word is rare
+        logits = nn.Conv1d(width, len(keywords), 1)
+        self.head = nn.Sequential(*layers, logits)
+        if logits.bias is not None:
+            nn.init.constant_(logits.bias, -3.0)  # the word is rare
 
     def forward(self, normalised: Tensor) -> Tensor:
         """From normalised log-mels, as the batches hold them."""
@@ -86,7 +88,9 @@ def load_trigger(path: Path) -> tuple[TriggerModel, dict[str, Any]]:
     """A trained wake-word model in evaluation mode, and its sidecar. Raises CheckpointError."""
     tensors, sidecar = load_checkpoint(path)
     if sidecar.get("kind") != "trigger":
-        raise CheckpointError(f"{path}: holds a {sidecar.get('kind', 'training state')!r}, not a wake-word model")
+        raise CheckpointError(
+            f"{path}: holds a {sidecar.get('kind', 'training state')!r}, not a wake-word model"
+        )
     model = TriggerModel(
         EncoderConfig.model_validate(sidecar["encoder"]),
         HeadConfig.model_validate(sidecar["head"]),

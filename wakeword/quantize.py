@@ -61,7 +61,9 @@ def _feeds(model: TriggerModel, cuts: np.ndarray, keep: float, seed: int) -> Ite
             state = list(streaming(step, *state)[1:])
 
 
-def calibration_cuts(sidecar: dict[str, Any], manifests: list[Path], count: int) -> tuple[np.ndarray, list[str]]:
+def calibration_cuts(
+    sidecar: dict[str, Any], manifests: list[Path], count: int
+) -> tuple[np.ndarray, list[str]]:
     """``count`` training cuts as waveforms in the car, and the ids of the train rows they came from."""
     recipe = sidecar["recipe"]
     surroundings = Surroundings.model_validate(recipe["surroundings"])
@@ -74,9 +76,13 @@ def calibration_cuts(sidecar: dict[str, Any], manifests: list[Path], count: int)
 
 
 def quantize(
-    checkpoint: Path, manifests: list[Path], out: Path, cuts: int = 96, version: str = "1.0.0",
+    checkpoint: Path,
+    manifests: list[Path],
+    out: Path,
+    cuts: int = 96,
+    version: str = "1.0.0",
     float_out: Path | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Writes the int8 device model of a trained ``checkpoint`` to ``out`` (and the float one).
 
     Raises CheckpointError, RecipeError, ManifestError.
@@ -92,12 +98,17 @@ def quantize(
             export_float(model, float_out, metadata)
         quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         quantize_static(
-            str(prepared), str(quantized), _Steps(_feeds(model, waveforms, keep=0.15, seed=0)),
-            quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-            per_channel=True, calibrate_method=CalibrationMethod.MinMax,
+            str(prepared),
+            str(quantized),
+            _Steps(_feeds(model, waveforms, keep=0.15, seed=0)),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            calibrate_method=CalibrationMethod.MinMax,
             op_types_to_quantize=QUANTIZED_OPERATORS,
             nodes_to_exclude=_normalisation_nodes(onnx.load(str(prepared))),
-        )  # fmt: skip
+        )
         write_model(onnx.load(str(quantized)), out, {**metadata, "precision": "int8", "calibration_ids": ids})
     return out
 
@@ -115,12 +126,15 @@ def _normalisation_nodes(proto: onnx.ModelProto) -> list[str]:
 
 def add_parser(sub: Any) -> None:
     parser = sub.add_parser(
-        "quantize", help="write the int8 device model",
+        "quantize",
+        help="write the int8 device model",
         epilog="example: wakeword quantize runs/smart_mirror/trigger.safetensors --manifest plan.parquet "
         "--out smart_mirror.onnx",
-    )  # fmt: skip
+    )
     parser.add_argument("checkpoint", type=Path, help="a run's trigger.safetensors")
-    parser.add_argument("--manifest", type=Path, action="append", required=True, help="the manifests it was trained on")
+    parser.add_argument(
+        "--manifest", type=Path, action="append", required=True, help="the manifests it was trained on"
+    )
     parser.add_argument("--out", type=Path, required=True, help="device model (.onnx)")
     parser.add_argument("--float-out", type=Path, help="also write the float model here, for comparison")
     parser.add_argument("--model-version", default="1.0.0", help="version in the model's metadata")

@@ -23,8 +23,15 @@ BEGIN = "<!-- results: written by `wakeword results`, not by hand -->"
 END = "<!-- end of results -->"
 _POINT_KEYS = ("threshold", "false_accepts", "fa_per_hour", "fa_per_hour_95", "mean_frr_but_quiet")
 _CONDITION_KEYS = (
-    "words", "takes", "voices", "misses", "frr", "wilson_95", "by_voice_95", "misses_by_voice",
-)  # fmt: skip
+    "words",
+    "takes",
+    "voices",
+    "misses",
+    "frr",
+    "wilson_95",
+    "by_voice_95",
+    "misses_by_voice",
+)
 
 
 class ResultsError(ValueError):

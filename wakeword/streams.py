@@ -146,12 +146,14 @@ class SimulatedCar:
         from asr_pretrain.augment.cabin import cabin_bank
         from asr_pretrain.augment.car import Car, CarRecipe
         from asr_pretrain.augment.noise import NoiseBank
+        from asr_pretrain.pack import cache_folder
 
         recipe = recipe or CarRecipe.for_scoring()
         if recipe.noise_kinds is not None:  # decoding what is never played would take most of the start
             frame = frame.filter(pl.col("noise_kind").is_in(recipe.noise_kinds))
-        noise = NoiseBank.build(frame, root, part=part, procedural=procedural, seed=seed)
-        self.car = Car(recipe, cabin_bank(part, cabins, seed), noise)
+        cache = cache_folder()
+        noise = NoiseBank.build(frame, root, part=part, procedural=procedural, seed=seed, cache=cache)
+        self.car = Car(recipe, cabin_bank(part, cabins, seed, cache), noise)
 
     def render(self, clean: np.ndarray, rng: np.random.Generator, snr_db: float | None) -> np.ndarray:
         """See `Renderer`."""

@@ -58,6 +58,7 @@ class TriggerRecipe(Strict):
 
 class TriggerBrain(ResumableBrain):
     recipe: TriggerRecipe
+    model: TriggerModel
 
     def on_stage_start(self, stage: Any, epoch: Any = None) -> None:
         """SpeechBrain has just put everything in training mode; frozen batch norms must not learn."""
@@ -97,9 +98,16 @@ def train(recipe: TriggerRecipe) -> Path:
         model.freeze_below(recipe.unfreeze)
     car = build_car(recipe.manifests, recipe.surroundings, "train")
     batches = CutBatches(
-        recipe.manifests, recipe.phrase, recipe.cuts, car, recipe.perturbation, model.encoder.normalise,
-        recipe.batch_size, seed, voices=recipe.voices,
-    )  # fmt: skip
+        recipe.manifests,
+        recipe.phrase,
+        recipe.cuts,
+        car,
+        recipe.perturbation,
+        model.encoder.normalise,
+        recipe.batch_size,
+        seed,
+        voices=recipe.voices,
+    )
     hashes = [file_sha256(path) for path in recipe.manifests]
     init_hash = file_sha256(recipe.init) if recipe.init else None
     config = recipe.model_dump(mode="json", exclude={"out", "manifests", "init"})
@@ -140,12 +148,14 @@ def train(recipe: TriggerRecipe) -> Path:
 
 def add_parser(sub: Any) -> None:
     parser = sub.add_parser(
-        "train", help="fine-tune a pretrained encoder on the wake word, in the car",
+        "train",
+        help="fine-tune a pretrained encoder on the wake word, in the car",
         epilog="example: wakeword train wakeword/recipes/smart_mirror.yaml --out runs/smart_mirror",
-    )  # fmt: skip
+    )
     parser.add_argument("recipe", type=Path, help="YAML recipe")
     parser.add_argument("--manifest", type=Path, action="append", help="planned manifest (repeatable)")
     parser.add_argument("--init", type=Path, help="pretrained encoder.safetensors")
+    parser.add_argument("--from-scratch", action="store_true", help="leave the recipe's `init` out")
     parser.add_argument("--out", type=Path, help="folder of the run; a run found there is resumed")
     parser.add_argument("--steps", type=int, help="number of steps")
     parser.add_argument("--seed", type=int, help="seed of weights, cuts and car")
@@ -157,6 +167,8 @@ def run(args: argparse.Namespace) -> int:
         recipe.manifests = args.manifest
     if args.init:
         recipe.init = args.init
+    if args.from_scratch:
+        recipe.init = None
     if args.out:
         recipe.out = args.out
     if args.steps:

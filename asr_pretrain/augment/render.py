@@ -228,12 +228,16 @@ def add_parser(sub: Any) -> None:
     parser.add_argument(
         "--out", type=Path, help="folder of drives.parquet and drives/ (default: the recipe's)"
     )
+    parser.add_argument(
+        "--utterances", type=int, nargs=3, metavar=("TRAIN", "DEV", "TEST"), help="drives of each part"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Render; 0 when every drive is there."""
     recipe = load_recipe(args.recipe, RenderRecipe)
-    given = {"recordings": args.recordings, "out": args.out}
+    utterances = args.utterances and PerPart(**dict(zip(PARTS, args.utterances, strict=True)))
+    given = {"recordings": args.recordings, "out": args.out, "utterances": utterances}
     recipe = recipe.model_copy(update={key: value for key, value in given.items() if value is not None})
     if os.environ.get("OMP_NUM_THREADS") is None:
         torch.set_num_threads(1)  # a cut is too short to share among threads

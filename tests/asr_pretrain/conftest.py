@@ -2,15 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from asr_pretrain.corpus import make_corpus
 from asr_pretrain.encoder import EncoderConfig
 from asr_pretrain.recipe import Optimisation, Surroundings
 from asr_pretrain.train import PretrainRecipe
-
-
-@pytest.fixture(scope="session")
-def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_corpus(tmp_path_factory.mktemp("corpus") / "tiny", size="tiny", quiet=True)
 
 
 @pytest.fixture

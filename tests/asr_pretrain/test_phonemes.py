@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asr_pretrain.confusable import holds_phrase, near_misses, phone_distance
-from asr_pretrain.espeak import MAX_TEXT_CHARS, EspeakError, engine
+from asr_pretrain.espeak import MAX_TEXT_CHARS, EspeakError
 from asr_pretrain.phonemes import PHONES, PhonemeError, ipa_to_phones, phone_ids, to_phones
 
 # Transcriptions of CMUdict 0.7b, stress left out.
@@ -66,7 +66,7 @@ def test_the_words_of_the_house_need_every_phone() -> None:
         ("fr", "bon vin", "B AO N V AE N"),
         ("es", "calle", "K AA L Y EH"),
         ("cmn", "你好", "N IY HH AW"),
-        ("ru", "море", "M AO R IY"),
+        ("ru", "море", "M OW R IY"),
         ("en-gb", "cat", "K AE T"),
     ],
 )
@@ -104,11 +104,7 @@ def test_an_unknown_language_is_named() -> None:
 
 def test_brackets_and_nul_do_not_cut_the_text() -> None:
     assert to_phones("smart\0 [[mirror]]") == to_phones("smart mirror")
-    assert engine().ipa("one. two! three?") == [
-        *engine().ipa("one"),
-        *engine().ipa("two"),
-        *engine().ipa("three"),
-    ]
+    assert to_phones("one. two! three?") == to_phones("one two three")
 
 
 def test_phoneme_error_is_a_value_error() -> None:

@@ -15,7 +15,6 @@ from asr_pretrain.synthesis import (
     ENGLISH_ACCENTS,
     FOREIGN_ACCENTS,
     PEAK,
-    SAMPLE_RATE_HZ,
     SynthesisError,
     Voice,
     draw_voice,
@@ -24,7 +23,7 @@ from asr_pretrain.synthesis import (
     voices,
 )
 from asr_pretrain.texts import WAKE_PHRASES, draw_foreign, draw_sentence
-from asr_pretrain.vocal import resample
+from asr_pretrain.vocal import SAMPLE_RATE_HZ, resample
 
 SENTENCE = "Turn the music down and take me to the station"
 

@@ -95,7 +95,7 @@ def test_score_counts_insertions_and_reads_a_manifest(tiny_recipe: PretrainRecip
     assert edit_distance([1], []) == 1
     assert greedy(torch.eye(4)[torch.tensor([0, 2, 2, 0, 2, 3])].numpy()) == [2, 2, 3]
     result = score(tiny_corpus, train(tiny_recipe), split="dev")
-    assert 0 < result["per"] and result["utterances"] > 5
+    assert result["per"] > 0 and result["utterances"] > 5
     noisy = score(tiny_corpus, tiny_recipe.out / "encoder.safetensors", split="dev", snr_db=0.0)
     assert noisy["utterances"] == result["utterances"]
 

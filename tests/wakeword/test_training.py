@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asr_pretrain.augment.listening import change_speed
+from asr_pretrain.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from asr_pretrain.encoder import EncoderConfig
+from asr_pretrain.logmel import LogMel
+from asr_pretrain.recipe import Optimisation, RecipeError, Surroundings
+from asr_pretrain.train import Recogniser
+from mirror_device import Detector
+from mirror_device.logmel import STEP_SAMPLES
+from wakeword.cuts import CutBatches, tight_span
+from wakeword.model import HeadConfig, TriggerModel, load_trigger, transfer, trigger_loss
+from wakeword.quantize import quantize
+from wakeword.train import TriggerRecipe, train
+
+SHAPE = EncoderConfig(channels=16, dilations=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def recogniser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("recogniser") / "encoder.safetensors"
+    model = Recogniser(SHAPE)
+    save_checkpoint(
+        path, model.state_dict(), {"kind": "recogniser", "encoder": SHAPE.model_dump(mode="json")}
+    )
+    return path
+
+
+def recipe_for(corpus: Path, out: Path, **changes: object) -> TriggerRecipe:
+    return TriggerRecipe(
+        manifests=[corpus],
+        out=out,
+        encoder=SHAPE,
+        batch_size=6,
+        optimisation=Optimisation(steps=3, warmup_steps=1, checkpoint_every_steps=2, workers=0),
+        surroundings=Surroundings(cabins=3, procedural_noises=3),
+    ).model_copy(update=changes)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(recipe_for(tiny_corpus, tmp_path_factory.mktemp("trigger")))
+
+
+def test_the_output_layer_is_dropped_and_the_encoder_kept(recogniser: Path) -> None:
+    model = TriggerModel(SHAPE, HeadConfig(), ["smart mirror"])
+    transfer(model, recogniser)
+    theirs = load_checkpoint(recogniser)[0]
+    assert all(torch.equal(v, theirs[f"encoder.{k}"]) for k, v in model.encoder.state_dict().items())
+    with pytest.raises(CheckpointError, match="the recipe asks for"):
+        transfer(TriggerModel(EncoderConfig(channels=8), HeadConfig(), ["smart mirror"]), recogniser)
+
+
+def test_frozen_layers_do_not_move(tiny_corpus: Path, recogniser: Path, tmp_path: Path) -> None:
+    path = train(recipe_for(tiny_corpus, tmp_path, init=recogniser, unfreeze="last"))
+    before, after = load_checkpoint(recogniser)[0], load_checkpoint(path)[0]
+    moved = {k for k, v in after.items() if k.startswith("encoder.") and not torch.equal(v, before[k])}
+    assert moved
+    assert all(k.startswith("encoder.blocks.1.") for k in moved)
+
+
+def test_loss_wants_the_word_at_its_end_and_silence_elsewhere() -> None:
+    start, end = torch.tensor([20, -1]), torch.tensor([40, -1])
+    right, early = torch.full((2, 80), -6.0), torch.full((2, 80), -6.0)
+    right[0, 42], early[0, 10] = 6.0, 6.0
+    false = right.clone()
+    false[1, 50] = 6.0
+    losses = [float(trigger_loss(x, end, start, (-1, 6))) for x in (right, early, false)]
+    assert losses[0] < 0.1
+    assert losses[1] > 3 and losses[2] > 2
+
+
+def test_batches_repeat_from_their_seed(tiny_corpus: Path, tmp_path: Path) -> None:
+    from asr_pretrain.data import build_car
+
+    recipe = recipe_for(tiny_corpus, tmp_path)
+    car = build_car(recipe.manifests, recipe.surroundings, "train")
+    first, second = (
+        CutBatches(
+            recipe.manifests,
+            recipe.phrase,
+            recipe.cuts,
+            car,
+            recipe.perturbation,
+            TriggerModel(SHAPE, HeadConfig(), ["w"]).encoder.normalise,
+            6,
+            seed=1,
+        )
+        for _ in range(2)
+    )
+    one, two, other = first.batch(5, 0, 1), second.batch(5, 0, 1), second.batch(6, 0, 1)
+    assert all(torch.equal(one[k], two[k]) for k in one)
+    assert not torch.equal(one["features"], other["features"])
+
+
+def test_no_take_of_the_word_is_said(tiny_corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no train row has label 1 for 'open sesame'"):
+        train(recipe_for(tiny_corpus, tmp_path, phrase="open sesame"))
+
+
+def test_tight_span_finds_the_word_in_noise() -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal(48000) * 40
+    samples[16000:28000] += rng.standard_normal(12000) * 3000
+    start, end = tight_span(samples.astype(np.int16))
+    assert abs(start - 1.0) < 0.05 and abs(end - 1.75) < 0.05
+    assert len(change_speed(samples, 1.1)) == pytest.approx(48000 / 1.1, rel=0.01)
+
+
+def test_the_device_model_streams_what_training_computes(
+    trained: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    int8, plain = tmp_path / "int8.onnx", tmp_path / "float.onnx"
+    quantize(trained, [tiny_corpus], int8, cuts=6, float_out=plain)
+    samples = (np.random.default_rng(1).standard_normal(STEP_SAMPLES * 30) * 800).astype(np.int16)
+    model, _ = load_trigger(trained)
+    with torch.inference_mode():
+        log_mel = LogMel()(torch.from_numpy(samples.astype(np.float32) / 32768)[None])
+        frames = torch.sigmoid(model(model.encoder.normalise(log_mel)))[0, 0].numpy()
+    raw = frames.reshape(-1, 2).max(1)
+    smoothed = (raw + np.concatenate([[0.0], raw[:-1]])) / 2
+    detector = Detector(str(plain))
+    assert np.abs(detector.scores(samples)[:, 0] - smoothed).max() < 1e-4
+    quantized = Detector(str(int8))
+    assert quantized.metadata["precision"] == "int8"
+    assert quantized.metadata["calibration_ids"]
+    assert np.abs(quantized.scores(samples)[:, 0] - smoothed).max() < 0.2
