@@ -14,6 +14,7 @@ from __future__ import annotations
 import _ctypes
 import ctypes
 import functools
+import math
 import re
 import threading
 from pathlib import Path
@@ -33,9 +34,8 @@ _BUFFER_MS = 2000
 _RATE, _PITCH, _RANGE, _WORD_GAP = 1, 3, 4, 7
 _LANGUAGE_SWITCH = re.compile(r"\([a-z][a-zA-Z-]*\)")
 _UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff]|[\ud800-\udfff]|\[\[|\]\]")
-# Tones bend the pitch so far that a deep voice with a wide range falls below zero, where the library crashes.
-_TONAL = frozenset(("cmn", "yue", "hak", "vi", "th", "my", "shn"))
-_TONAL_LEAST_PITCH, _TONAL_MOST_RANGE = 20, 50
+_DEFAULT_PITCH_HZ = (82.0, 118.0)
+_LEAST_PITCH_HZ = 30.0
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -70,6 +70,29 @@ def _language_files(folder: Path) -> dict[str, str]:
     return files
 
 
+def _pitch_line(path: Path) -> tuple[float, float] | None:
+    """`pitch 82 118` of a voice file: Hz at the bottom and top of its range; None without one."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        words = line.split()
+        if len(words) >= 3 and words[0] == "pitch" and all(word.isdigit() for word in words[1:3]):
+            return float(words[1]), float(words[2])
+    return None
+
+
+def bearable_melody(voice_hz: tuple[float, float], pitch: int, pitch_range: int) -> tuple[int, int]:
+    """Pitch and range that keep a voice's lowest tone above 30 Hz: below zero the library crashes.
+
+    Its rule (SetPitch2 in wavegen.c): the lowest tone is (bottom - 9 Hz) times half of 2^(pitch / 50), less 0.47
+    of the voice's span for each doubling of the range above 50.
+    """
+    bottom_hz, span_hz = voice_hz[0] - 9.0, max(voice_hz[1] - voice_hz[0], 1.0)
+    least = 50 * math.log2(max(2 * _LEAST_PITCH_HZ / max(bottom_hz, 1.0), 1.0))
+    pitch = min(max(pitch, math.ceil(least)), 99)
+    spare_hz = bottom_hz * 0.5 * 2 ** (pitch / 50) - _LEAST_PITCH_HZ
+    most = 50 + 50 * max(spare_hz, 0.0) / (span_hz * 108 * 18 / 4096)
+    return pitch, min(pitch_range, int(most))
+
+
 class Engine:
     """The library, loaded and initialised. Use `engine()`: two in one process would share the C state."""
 
@@ -83,6 +106,10 @@ class Engine:
         self._load()
         self._variants = tuple(sorted(path.name for path in (self.data_path / "voices" / "!v").iterdir()))
         self._files = _language_files(self.data_path / "lang")
+        by_name = {path.name: path for path in (self.data_path / "lang").rglob("*") if path.is_file()}
+        self._language_pitch_hz = {
+            code: _pitch_line(by_name[file]) or _DEFAULT_PITCH_HZ for code, file in self._files.items()
+        }
 
     def _load(self) -> None:
         try:
@@ -145,6 +172,12 @@ class Engine:
         self._voice = name
         self._parameters.clear()  # the library resets them to the voice's own
 
+    def _pitch_hz(self, name: str) -> tuple[float, float]:
+        """The variant's pitch, else the language's, else the library's own."""
+        language, _, variant = name.partition("+")
+        own = _pitch_line(self.data_path / "voices" / "!v" / variant) if variant else None
+        return own or self._language_pitch_hz.get(language.lower(), _DEFAULT_PITCH_HZ)
+
     def _set_parameter(self, parameter: int, value: int) -> None:
         if self._parameters.get(parameter) != value:
             self._library.espeak_SetParameter(parameter, value, 0)
@@ -187,11 +220,10 @@ class Engine:
         cleaned = clean_text(text)
         encoded = (f"[[{cleaned}]]" if phonemes else cleaned).encode()
         flags = _CHARS_UTF8 | (_INPUT_PHONEMES if phonemes else 0)
-        if voice.lower().replace("+", "-").split("-")[0] in _TONAL:
-            pitch, pitch_range = max(pitch, _TONAL_LEAST_PITCH), min(pitch_range, _TONAL_MOST_RANGE)
         with self._lock:
             self._reload()
             self._set_voice(voice)
+            pitch, pitch_range = bearable_melody(self._pitch_hz(voice), pitch, pitch_range)
             self._set_parameter(_RATE, rate_wpm)
             self._set_parameter(_PITCH, pitch)
             self._set_parameter(_RANGE, pitch_range)

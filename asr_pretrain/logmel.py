@@ -70,7 +70,7 @@ class LogMel(nn.Module):
 
     @torch.no_grad()
     def forward(self, samples: Tensor, warp_index: Tensor | None = None, hop: int = HOP_SAMPLES) -> Tensor:
-        """``warp_index`` (batch,) picks each row's filterbank of ``warps``; ``hop`` ≠ 160 changes the tempo."""
+        """``warp_index`` (batch,) picks each row's filterbank; a ``hop`` other than 160 changes the tempo."""
         history = FRAME_SAMPLES - HOP_SAMPLES
         padded = nn.functional.pad(samples * INT16_SCALE, (history, 0))
         frames = padded.unfold(1, FRAME_SAMPLES, hop)

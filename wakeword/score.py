@@ -35,7 +35,9 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
     )
     add_stream_arguments(parser, manifest_optional=True)
     parser.add_argument(
-        "--model", action="append", help="a path or a shipped model's name; may be given several times"
+        "--model",
+        action="append",
+        help="a path or a shipped model's name; may be given several times (default: smart_mirror)",
     )
     parser.add_argument("--json", nargs="?", const="-", metavar="OUT", help="JSON: to a file, or to stdout")
     parser.add_argument("--raw", type=Path, metavar="OUT.npz", help="keep the raw scores of every stream")
@@ -77,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError: unusable input; the message says which and the remedy.
     """
+    args.model = args.model or ["smart_mirror"]
     return _drive(args) if args.stream else _manifest(args)
 
 
@@ -224,8 +227,6 @@ def _manifest(args: argparse.Namespace) -> int:
 
     if args.manifest is None:
         raise StreamError("name an evaluation manifest, or a drive with --stream and --truth")
-    if not args.model:
-        raise StreamError("name at least one model with --model")
     bars, conditions = parse_bars(args.bar), sort_conditions(parse_conditions(args.conditions))
     listeners, phrase = open_models(args.model, args.keyword)
     playlist, car = playlist_from(args, phrase)
@@ -251,8 +252,8 @@ def _drive(args: argparse.Namespace) -> int:
     from wakeword.evaluate import open_models
     from wakeword.tables import print_drive
 
-    if not args.model or args.truth is None:
-        raise StreamError("--stream needs --truth drive.csv (start_s,end_s[,text]) and --model")
+    if args.truth is None:
+        raise StreamError("--stream needs --truth drive.csv (start_s,end_s[,text])")
     listeners, phrase = open_models(args.model, args.keyword)
     samples = read_drive(args.stream)
     truth = read_truth(args.truth, seconds_of(samples))

@@ -30,7 +30,7 @@ def add_parser(sub: Any) -> None:
         "tune",
         help="choose the threshold on the dev part",
         description=__doc__,
-        epilog="example: wakeword tune smart_mirror.onnx recordings.parquet --fa-per-hour 0.5 --html tune.html",
+        epilog="example: wakeword tune smart_mirror.onnx recordings.parquet --fa-per-hour 0.5",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, help="device model; its threshold is rewritten")
