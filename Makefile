@@ -38,15 +38,16 @@ format: setup ## let ruff rewrite what it can
 shipped-model: setup ## train the model we ship again, from the development recordings (hours; resumes)
 	$(BIN)/data-splits collect --out $(SHIPPED)/recordings.parquet
 	$(BIN)/asr-pretrain render asr_pretrain/recipes/drives.yaml \
-	    --recordings $(SHIPPED)/recordings.parquet --out $(SHIPPED)
+	    --recordings $(SHIPPED)/recordings.parquet --out $(SHIPPED) --utterances 800 400 400
 	$(BIN)/data-splits plan mirror --source $(SHIPPED)/recordings.parquet --source $(SHIPPED)/drives.parquet \
 	    --out $(SHIPPED)/plan.parquet
 	$(BIN)/data-splits audit $(SHIPPED)/plan.parquet
-	$(BIN)/asr-pretrain corpus --out $(SHIPPED)/corpus
+	$(BIN)/asr-pretrain corpus --size training --out $(SHIPPED)/corpus
 	$(BIN)/asr-pretrain train asr_pretrain/recipes/general.yaml
 	$(BIN)/wakeword train wakeword/recipes/smart_mirror.yaml
 	$(BIN)/wakeword quantize $(SHIPPED)/trigger/trigger.safetensors --manifest $(SHIPPED)/plan.parquet \
-	    --out mirror_device/models/smart_mirror.onnx
+	    --manifest $(SHIPPED)/corpus/recordings.parquet \
+	    --out mirror_device/models/smart_mirror.onnx --float-out $(SHIPPED)/smart_mirror_float.onnx
 	$(BIN)/wakeword tune mirror_device/models/smart_mirror.onnx $(SHIPPED)/recordings.parquet
 
 score: setup ## score the shipped model on dev and test and write the README's table; needs the recordings

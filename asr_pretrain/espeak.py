@@ -82,8 +82,8 @@ def _pitch_line(path: Path) -> tuple[float, float] | None:
 def bearable_melody(voice_hz: tuple[float, float], pitch: int, pitch_range: int) -> tuple[int, int]:
     """Pitch and range that keep a voice's lowest tone above 30 Hz: below zero the library crashes.
 
-    Its rule (SetPitch2 in wavegen.c): the lowest tone is (bottom - 9 Hz) times half of 2^(pitch / 50), less 0.47
-    of the voice's span for each doubling of the range above 50.
+    Its rule (SetPitch2 in wavegen.c): the lowest tone is (bottom - 9 Hz) times half of 2^(pitch / 50),
+    less 0.47 of the voice's span for each doubling of the range above 50.
     """
     bottom_hz, span_hz = voice_hz[0] - 9.0, max(voice_hz[1] - voice_hz[0], 1.0)
     least = 50 * math.log2(max(2 * _LEAST_PITCH_HZ / max(bottom_hz, 1.0), 1.0))

@@ -7,6 +7,7 @@ and several worker processes share its pages.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def pack(frame: pl.DataFrame, root: Path, cache: Path | None = None, label: str 
     data, index = (cache / f"{key.hexdigest()[:24]}.{end}" for end in ("int16", "npy"))
     if not index.exists():
         lengths = []
-        temporary = data.with_suffix(".tmp")
+        temporary = data.with_suffix(f".{os.getpid()}.tmp")  # two runs may decode the same rows at once
         with temporary.open("wb") as file:
             rows = frame.select("id", "audio").rows()
             for identifier, audio in track(rows, label, disable=len(rows) < 200):
@@ -65,7 +66,9 @@ def pack(frame: pl.DataFrame, root: Path, cache: Path | None = None, label: str 
                 file.write(samples.astype("<i2").tobytes())
                 lengths.append(len(samples))
         temporary.replace(data)
-        np.save(index, np.cumsum(np.array(lengths, dtype=np.int64)))
+        ends_file = index.with_suffix(f".{os.getpid()}.npy")
+        np.save(ends_file, np.cumsum(np.array(lengths, dtype=np.int64)))
+        ends_file.replace(index)  # last: where the index is, the samples are whole
     ends = np.load(index, allow_pickle=False)
     total = int(ends[-1]) if len(ends) else 0
     samples = np.memmap(data, dtype="<i2", mode="r", shape=(total,)) if total else np.zeros(0, np.int16)

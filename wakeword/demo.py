@@ -23,7 +23,7 @@ import numpy as np
 from wakeword import scoring
 from wakeword.demo_drive import Utterance, build_drive
 from wakeword.demo_show import Heard, print_drive, print_score, write_page
-from wakeword.stages import Stages, code_sha256
+from wakeword.stages import ROOT, Stages, code_sha256
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,7 +49,8 @@ def command(*words: str | Path) -> None:
     Raises:
         DemoError: it did not end well.
     """
-    texts = [str(word) for word in words]
+    here = Path.cwd()
+    texts = [str(w.relative_to(here) if isinstance(w, Path) and w.is_relative_to(here) else w) for w in words]
     print(f"    $ {shlex.join(texts)}", flush=True)
     main = importlib.import_module(f"{texts[0].replace('-', '_')}.cli").main
     status = main(texts[1:])
@@ -144,7 +145,7 @@ def verdict(heard: list[Heard]) -> list[str]:
 
 def render(recordings: Path, place: Path) -> None:
     """Hear a few hundred recordings through the simulated car: the mirror rows."""
-    recipe = "asr_pretrain/recipes/demo_drives.yaml"
+    recipe = ROOT / "asr_pretrain/recipes/demo_drives.yaml"
     command("asr-pretrain", "render", recipe, "--recordings", recordings, "--out", place)
 
 
@@ -183,6 +184,9 @@ def demo(folder: Path, seed: int = 0) -> Path:
     from wakeword.streams import Playlist, SimulatedCar
 
     torch.set_num_threads(1)  # the second core prepares the batches
+    shipped = file_sha256(
+        model_path(SHIPPED)
+    )  # before minutes are spent: without it there is nothing to show
     source = find()
     stages = Stages(
         folder, code_sha256() + (file_sha256(source / "manifest.jsonl") if source else "synthetic")
@@ -193,7 +197,13 @@ def demo(folder: Path, seed: int = 0) -> Path:
     pretrained = stages.run(
         "pretrain",
         lambda place: command(
-            "asr-pretrain", "train", "asr_pretrain/recipes/demo.yaml", "--manifest", plan, "--out", place
+            "asr-pretrain",
+            "train",
+            ROOT / "asr_pretrain/recipes/demo.yaml",
+            "--manifest",
+            plan,
+            "--out",
+            place,
         ),
     )
     trained = stages.run(
@@ -212,7 +222,6 @@ def demo(folder: Path, seed: int = 0) -> Path:
     )
     model = stages.run("quantize", lambda place: quantize(trained, plan, recordings, place)) / "demo.onnx"
     models = {"just trained": str(model), "shipped": SHIPPED}
-    shipped = file_sha256(model_path(SHIPPED))
 
     def drive_and_score(place: Path) -> None:
         frame = read_manifest(recordings)
