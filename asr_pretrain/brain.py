@@ -71,7 +71,8 @@ class _Loader(DataLoader):
 
 
 def _one_thread(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

@@ -156,10 +156,22 @@ def plan_and_audit(recordings: Path, drives: Path, place: Path) -> None:
     command("data-splits", "audit", plan)
 
 
-def quantize(trained: Path, plan: Path, recordings: Path, place: Path) -> None:
+def pretrain(plan: Path, place: Path) -> None:
+    """A minute of CTC on phonemes."""
+    recipe = ROOT / "asr_pretrain/recipes/demo.yaml"
+    command("asr-pretrain", "train", recipe, "--manifest", plan, "--out", place)
+
+
+def train(plan: Path, encoder: Path, place: Path) -> None:
+    """Minutes of fine-tuning on the wake word, from the recogniser's layers."""
+    recipe = ROOT / "wakeword/recipes/demo.yaml"
+    command("wakeword", "train", recipe, "--manifest", plan, "--init", encoder, "--out", place)
+
+
+def quantize(trigger: Path, plan: Path, recordings: Path, place: Path) -> None:
     """The int8 device model, its threshold chosen on the dev part."""
     model = place / "demo.onnx"
-    command("wakeword", "quantize", trained / "trigger.safetensors", "--manifest", plan, "--out", model)
+    command("wakeword", "quantize", trigger, "--manifest", plan, "--out", model)
     # `tune` prints every table of a score; here they would bury the demo's own.
     with (place / "tune.log").open("w", encoding="utf-8") as log, contextlib.redirect_stderr(log):
         command(
@@ -184,43 +196,16 @@ def demo(folder: Path, seed: int = 0) -> Path:
     from wakeword.streams import Playlist, SimulatedCar
 
     torch.set_num_threads(1)  # the second core prepares the batches
-    shipped = file_sha256(
-        model_path(SHIPPED)
-    )  # before minutes are spent: without it there is nothing to show
+    shipped = file_sha256(model_path(SHIPPED))  # first of all: without it minutes would be spent for nothing
     source = find()
-    stages = Stages(
-        folder, code_sha256() + (file_sha256(source / "manifest.jsonl") if source else "synthetic")
-    )
+    data = file_sha256(source / "manifest.jsonl") if source else "synthetic"
+    stages = Stages(folder, code_sha256() + data)
     recordings = stages.run("recordings", find_recordings) / "corpus" / "recordings.parquet"
     drives = stages.run("render", lambda place: render(recordings, place)) / "drives.parquet"
     plan = stages.run("plan", lambda place: plan_and_audit(recordings, drives, place)) / "plan.parquet"
-    pretrained = stages.run(
-        "pretrain",
-        lambda place: command(
-            "asr-pretrain",
-            "train",
-            ROOT / "asr_pretrain/recipes/demo.yaml",
-            "--manifest",
-            plan,
-            "--out",
-            place,
-        ),
-    )
-    trained = stages.run(
-        "train",
-        lambda place: command(
-            "wakeword",
-            "train",
-            "wakeword/recipes/demo.yaml",
-            "--manifest",
-            plan,
-            "--init",
-            pretrained / "encoder.safetensors",
-            "--out",
-            place,
-        ),
-    )
-    model = stages.run("quantize", lambda place: quantize(trained, plan, recordings, place)) / "demo.onnx"
+    encoder = stages.run("pretrain", lambda place: pretrain(plan, place)) / "encoder.safetensors"
+    trigger = stages.run("train", lambda place: train(plan, encoder, place)) / "trigger.safetensors"
+    model = stages.run("quantize", lambda place: quantize(trigger, plan, recordings, place)) / "demo.onnx"
     models = {"just trained": str(model), "shipped": SHIPPED}
 
     def drive_and_score(place: Path) -> None:
@@ -240,7 +225,10 @@ def demo(folder: Path, seed: int = 0) -> Path:
     print_drive(said, heard)
     print_score(score, list(models))
     page = folder / "demo.html"
-    runs = {"Pretraining: CTC loss in nats a phone": pretrained, "Fine-tuning on the wake word": trained}
+    runs = {
+        "Pretraining: CTC loss in nats a phone": encoder.parent,
+        "Fine-tuning on the wake word": trigger.parent,
+    }
     write_page(page, runs, said, heard, score)
     print(f"\nthe page with the plots: {page.resolve()}")
     if wrong := verdict(heard):
