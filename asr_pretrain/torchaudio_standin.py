@@ -10,6 +10,7 @@ Lost where it acts: forced_align and rnnt_loss; lfilter falls back to Python.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import sys
 import types
@@ -35,7 +36,13 @@ def install() -> str:
 
     reason = _load_error(Path(spec.origin).parent / "lib")
     if reason is None:
-        return "extension loads"
+        try:
+            importlib.import_module("torchaudio")
+            return "extension loads"
+        except RuntimeError as error:  # it was built for another CUDA than this torch
+            reason = str(error)
+            for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
+                del sys.modules[name]
     sys.modules[_EXTENSION] = _stand_in(reason)
     return f"stand-in: {reason}"
 

@@ -9,6 +9,7 @@ from asr_pretrain.launcher import Command, launch
 COMMANDS = {
     "train": Command("wakeword.train", "fine-tune a pretrained encoder on the wake word, in the car"),
     "quantize": Command("wakeword.quantize", "write the int8 device model"),
+    "mine": Command("wakeword.mine", "the training negatives that a model takes for its word"),
     "tune": Command("wakeword.tune", "choose the threshold on the dev part"),
     "score": Command("wakeword.score", "FRR and FA/h on continuous streams"),
     "compare": Command("wakeword.compare", "two models on the same streams, paired"),

@@ -99,7 +99,7 @@ class CutBatches:
         self.config, self.normalise, self.seed = config, normalise, seed
         self.perturbation, self.batch_size = perturbation, batch_size
         self.listening = Listening(car, perturbation)
-        frame = _rows(manifests, phrase, split, voices)
+        frame = select_rows(manifests, phrase, split, voices)
         self.ids = frame["id"].to_list()
         self.waveforms = pack(frame, Path("/"), label=f"decoding {split} cuts")
         self.groups = []
@@ -233,7 +233,7 @@ class CutBatches:
         return (offset + word_start) / SAMPLE_RATE_HZ, (offset + word_end) / SAMPLE_RATE_HZ
 
 
-def _rows(manifests: list[Path], phrase: str, split: str, voices: list[str] | None) -> pl.DataFrame:
+def select_rows(manifests: list[Path], phrase: str, split: str, voices: list[str] | None) -> pl.DataFrame:
     """General rows of ``split`` with a known label for ``phrase`` in ``_label``, and noise rows."""
 
     def keep(frame: pl.DataFrame) -> pl.DataFrame:

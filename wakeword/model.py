@@ -13,6 +13,7 @@ from asr_pretrain.checkpoint import CheckpointError, load_checkpoint
 from asr_pretrain.encoder import Encoder, EncoderConfig
 from asr_pretrain.recipe import Strict
 
+HIT_FRAMES = 3
 Unfreeze = Literal["head", "last", "half", "all"]
 
 
@@ -78,6 +79,9 @@ def transfer(model: TriggerModel, recogniser: Path) -> dict[str, Any]:
             f"{recogniser}: its encoder is {theirs}, the recipe asks for {model.encoder.config}; "
             "leave `encoder` out of the recipe to take the pretrained one"
         )
+    if sidecar["kind"] == "trigger" and sidecar["keywords"] == model.keywords:
+        model.load_state_dict(tensors)  # a second round on the same word, as after mining
+        return sidecar
     prefix = "encoder."
     weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     model.encoder.load_state_dict(weights)
@@ -104,8 +108,8 @@ def trigger_loss(logits: Tensor, word_end: Tensor, word_start: Tensor, window: t
     """Max-pooling loss for one wake word (Sun et al., 2016, with the window tied to the word's end).
 
     ``logits`` (batch, frames); ``word_start`` and ``word_end`` (batch,) in frames, negative where the
-    cut holds no word. In a positive cut the best frame of [end + window[0], end + window[1]] must fire,
-    and nothing may fire before the last third of the word or later than a second after it; in a negative
+    cut holds no word. In a positive cut the best three frames of [end + window[0], end + window[1]] must
+    fire (the device averages two steps of two frames, so a lone spike would be halved), and nothing may fire before the last third of the word or later than a second after it; in a negative
     cut nothing may fire at all. Returns the mean loss per cut, positives and negatives weighed as drawn.
     """
     frames = torch.arange(logits.shape[1])[None, :]
@@ -114,9 +118,11 @@ def trigger_loss(logits: Tensor, word_end: Tensor, word_start: Tensor, window: t
     early = frames < word_end[:, None] - (word_end - word_start)[:, None] // 3
     quiet = torch.where(positive, early | (frames > word_end[:, None] + 25), torch.ones_like(hit))
     low = torch.finfo(logits.dtype).min / 2
-    best_hit = logits.masked_fill(~hit, low).amax(1)
+    best_hit = logits.masked_fill(~hit, low).topk(min(HIT_FRAMES, logits.shape[1]), dim=1).values
     worst = logits.masked_fill(~quiet, low).amax(1)
-    fire = torch.where(hit.any(1), nn.functional.softplus(-best_hit), torch.zeros_like(best_hit))
+    # A window cut short by the end of the cut holds fewer frames: the filled ones do not count.
+    held = best_hit > low
+    fire = (nn.functional.softplus(-best_hit) * held).sum(1) / held.sum(1).clamp_min(1)
     false_fire = torch.where(quiet.any(1), nn.functional.softplus(worst), torch.zeros_like(worst))
     spread = (nn.functional.softplus(logits) * quiet).sum(1) / quiet.sum(1).clamp_min(1)
     return (fire + false_fire + spread).mean()

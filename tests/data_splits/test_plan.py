@@ -235,7 +235,7 @@ def test_a_bad_recipe_names_file_and_key(tmp_path: Path, text: str, words: list[
 
 
 def test_the_shipped_recipe_loads_by_name_and_takes_other_sources() -> None:
-    assert load_recipe("mirror").train_dev.at_least == {"smart mirror": 8}
+    assert load_recipe("mirror").train_dev.at_least == {"smart mirror": 5}
     assert load_recipe("mirror", sources=["x.parquet"]).sources == ["x.parquet"]
     with pytest.raises(RecipeError, match=r"no such recipe.*mirror"):
         load_recipe("mirrors")

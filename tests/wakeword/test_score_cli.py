@@ -83,8 +83,8 @@ def test_several_models_hear_the_same_streams(corpus, loud_model, quiet_car, tmp
 
 
 def test_unusable_input_is_named(corpus, loud_model, quiet_car, tmp_path):
-    with pytest.raises(ValueError, match="--model"):
-        score(corpus)
+    with pytest.raises(ValueError, match="manifest"):
+        run(score_module)
     with pytest.raises(ValueError, match=r"nowhere\.parquet"):
         run(score_module, tmp_path / "nowhere.parquet", "--model", loud_model())
     with pytest.raises(ValueError, match="hears smart mirror, not 'alexa'"):

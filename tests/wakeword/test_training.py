@@ -67,7 +67,7 @@ def test_frozen_layers_do_not_move(tiny_corpus: Path, recogniser: Path, tmp_path
 def test_loss_wants_the_word_at_its_end_and_silence_elsewhere() -> None:
     start, end = torch.tensor([20, -1]), torch.tensor([40, -1])
     right, early = torch.full((2, 80), -6.0), torch.full((2, 80), -6.0)
-    right[0, 42], early[0, 10] = 6.0, 6.0
+    right[0, 41:44], early[0, 10:13] = 6.0, 6.0
     false = right.clone()
     false[1, 50] = 6.0
     losses = [float(trigger_loss(x, end, start, (-1, 6))) for x in (right, early, false)]
