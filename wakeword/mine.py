@@ -77,12 +77,16 @@ def mine(checkpoint: Path, manifests: list[Path], out: Path, least: float, most:
     chosen = chosen[np.argsort(-scores[chosen])][:most]
     if not len(chosen):
         raise RecipeError(f"{checkpoint}: no negative scores {least:g} or more; nothing to mine")
-    mined = frame[chosen.tolist()].drop("_label").with_columns(
-        ("mined-" + pl.col("id")).alias("id"),
-        pl.lit("mined").alias("source"),
-        pl.Series("mined_score", scores[chosen]),
-        # Noise as a negative, not as the car: it must not be drawn twice as often by the noise bank.
-        pl.lit(None, dtype=pl.String).alias("noise_kind"),
+    mined = (
+        frame[chosen.tolist()]
+        .drop("_label")
+        .with_columns(
+            ("mined-" + pl.col("id")).alias("id"),
+            pl.lit("mined").alias("source"),
+            pl.Series("mined_score", scores[chosen]),
+            # Noise as a negative, not as the car: it must not be drawn twice as often by the noise bank.
+            pl.lit(None, dtype=pl.String).alias("noise_kind"),
+        )
     )
     write_manifest(mined, out)
     print(f"{len(chosen)} of {int(negative.sum())} negatives score {least:g} or more; highest by source:")
@@ -99,7 +103,9 @@ def add_parser(sub: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("checkpoint", type=Path, help="a run's trigger.safetensors")
-    parser.add_argument("--manifest", type=Path, action="append", required=True, help="what it was trained on")
+    parser.add_argument(
+        "--manifest", type=Path, action="append", required=True, help="what it was trained on"
+    )
     parser.add_argument("--out", type=Path, default=Path("mined.parquet"), help="default: %(default)s")
     parser.add_argument("--least", type=float, default=0.2, help="lowest score of a hard negative")
     parser.add_argument("--most", type=int, default=3000, help="most rows to keep")

@@ -73,7 +73,7 @@ class CarRecipe(BaseModel):
 
     @classmethod
     def for_scoring(cls) -> CarRecipe:
-        """Return the neutral car of DESIGN §5: cabin and car noise, level and microphone untouched."""
+        """Return the neutral car of docs/contracts.md: cabin and car noise, level and microphone untouched."""
         return cls(
             quiet_share=0,
             dry_share=0,
@@ -104,7 +104,7 @@ class Drive:
     floor_dbfs: float | None
 
     def parents(self) -> dict[str, object]:
-        """Return the manifest's columns for this drive (DESIGN §2)."""
+        """Return the manifest's columns for this drive."""
         noise = self.noise
         return {
             "rir_parent": self.rir_id,

@@ -1,4 +1,4 @@
-"""Levels, SNR and the span of a word: one definition for every package (DESIGN §5).
+"""Levels, SNR and the span of a word: one definition for every package (docs/contracts.md).
 
 SNR is the ratio of *active-speech level* (RMS over the 20 ms frames within 25 dB of the loudest) to
 *noise level* (RMS), both in the 200–6000 Hz band, both at the microphone. All signals are float32 in
@@ -92,7 +92,7 @@ def snr_gain(
 
 
 def word_span(samples: np.ndarray) -> tuple[float, float]:
-    """Return ``(start_s, end_s)`` of the word: the span within 30 dB of its 20 ms peak energy (DESIGN §5).
+    """Return ``(start_s, end_s)`` of the word: the span within 30 dB of its 20 ms peak energy (docs/contracts.md).
 
     ``samples (n,)`` is int16 or float; the span is counted in whole 20 ms frames that do not overlap.
     Raises ValueError for an empty or entirely silent recording, where no word can be found.
