@@ -45,8 +45,11 @@ shipped-model: setup ## train the model we ship again, from the development reco
 	$(BIN)/asr-pretrain corpus --size training --out $(SHIPPED)/corpus
 	$(BIN)/asr-pretrain train asr_pretrain/recipes/general.yaml
 	$(BIN)/wakeword train wakeword/recipes/smart_mirror.yaml
-	$(BIN)/wakeword quantize $(SHIPPED)/trigger/trigger.safetensors --manifest $(SHIPPED)/plan.parquet \
-	    --manifest $(SHIPPED)/corpus/recordings.parquet \
+	$(BIN)/wakeword mine $(SHIPPED)/trigger/trigger.safetensors --manifest $(SHIPPED)/plan.parquet \
+	    --manifest $(SHIPPED)/corpus/recordings.parquet --out $(SHIPPED)/mined.parquet
+	$(BIN)/wakeword train wakeword/recipes/smart_mirror_mined.yaml
+	$(BIN)/wakeword quantize $(SHIPPED)/trigger_mined/trigger.safetensors --manifest $(SHIPPED)/plan.parquet \
+	    --manifest $(SHIPPED)/corpus/recordings.parquet --manifest $(SHIPPED)/mined.parquet \
 	    --out mirror_device/models/smart_mirror.onnx --float-out $(SHIPPED)/smart_mirror_float.onnx
 	$(BIN)/wakeword tune mirror_device/models/smart_mirror.onnx $(SHIPPED)/recordings.parquet
 

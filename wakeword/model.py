@@ -107,10 +107,17 @@ def load_trigger(path: Path) -> tuple[TriggerModel, dict[str, Any]]:
 def trigger_loss(logits: Tensor, word_end: Tensor, word_start: Tensor, window: tuple[int, int]) -> Tensor:
     """Max-pooling loss for one wake word (Sun et al., 2016, with the window tied to the word's end).
 
-    ``logits`` (batch, frames); ``word_start`` and ``word_end`` (batch,) in frames, negative where the
-    cut holds no word. In a positive cut the best three frames of [end + window[0], end + window[1]] must
-    fire (the device averages two steps of two frames, so a lone spike would be halved), and nothing may fire before the last third of the word or later than a second after it; in a negative
-    cut nothing may fire at all. Returns the mean loss per cut, positives and negatives weighed as drawn.
+    In a positive cut the best three frames of [end + window[0], end + window[1]] must fire (the device
+    averages two steps of two frames, so a lone spike would be halved), and nothing may fire before the
+    last third of the word or later than a second after it; in a negative cut nothing may fire at all.
+
+    Args:
+        logits: (batch, frames).
+        word_end: (batch,) in frames, negative where the cut holds no word; so is ``word_start``.
+        window: frames from the word's end.
+
+    Returns:
+        The mean loss per cut, positives and negatives weighed as drawn.
     """
     frames = torch.arange(logits.shape[1])[None, :]
     positive = word_end[:, None] >= 0

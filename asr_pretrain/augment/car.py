@@ -73,7 +73,7 @@ class CarRecipe(BaseModel):
 
     @classmethod
     def for_scoring(cls) -> CarRecipe:
-        """Return the neutral car of docs/contracts.md: cabin and car noise, level and microphone untouched."""
+        """Return the neutral car of the scoring rules: cabin and noise, level and microphone untouched."""
         return cls(
             quiet_share=0,
             dry_share=0,

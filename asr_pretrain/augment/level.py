@@ -92,7 +92,7 @@ def snr_gain(
 
 
 def word_span(samples: np.ndarray) -> tuple[float, float]:
-    """Return ``(start_s, end_s)`` of the word: the span within 30 dB of its 20 ms peak energy (docs/contracts.md).
+    """Return ``(start_s, end_s)`` of the word: the span within 30 dB of its 20 ms peak energy.
 
     ``samples (n,)`` is int16 or float; the span is counted in whole 20 ms frames that do not overlap.
     Raises ValueError for an empty or entirely silent recording, where no word can be found.
