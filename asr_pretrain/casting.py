@@ -12,7 +12,7 @@ import soundfile
 
 from asr_pretrain.augment.procedural import draw_noise
 from asr_pretrain.augment.procedural import synthesize as synthesize_noise
-from asr_pretrain.synthesis import Voice, draw_voice, speak, variants
+from asr_pretrain.synthesis import ENGLISH_ACCENTS, Voice, draw_voice, speak, variants
 from asr_pretrain.texts import WAKE_PHRASES, draw_foreign, draw_sentence, near_misses
 from asr_pretrain.vocal import MARGIN_S, SAMPLE_RATE_HZ
 from data_splits.audio import pcm_sha256
@@ -89,10 +89,14 @@ def _cast(seed: int) -> dict[str, tuple[str, ...]]:
 
 
 def _voices(part: str, count: int, own: tuple[str, ...], seed: int) -> list[Voice]:
-    """Distinct voices of a part, drawn from its own variants."""
+    """Distinct voices of a part, drawn from its own variants.
+
+    Dev and test speak with accents of English: a foreign synthesizer's English is hard for people too.
+    """
+    accents = None if part == "train" else ENGLISH_ACCENTS
     rng = np.random.default_rng([seed, 100 + PARTS.index(part)])
     order = rng.permutation(np.array(own)).tolist()
-    return [draw_voice(rng, variant=order[index % len(order)]) for index in range(count)]
+    return [draw_voice(rng, accents, order[index % len(order)]) for index in range(count)]
 
 
 def _text(task: Task) -> tuple[str, str | None]:
