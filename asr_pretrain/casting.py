@@ -91,12 +91,28 @@ def _cast(seed: int) -> dict[str, tuple[str, ...]]:
 def _voices(part: str, count: int, own: tuple[str, ...], seed: int) -> list[Voice]:
     """Distinct voices of a part, drawn from its own variants.
 
-    Dev and test speak with accents of English: a foreign synthesizer's English is hard for people too.
+    Dev and test speak plainly, with accents of English and a grown-up's vocal tract: the extremes that
+    training needs are hard for people too.
     """
     accents = None if part == "train" else ENGLISH_ACCENTS
     rng = np.random.default_rng([seed, 100 + PARTS.index(part)])
     order = rng.permutation(np.array(own)).tolist()
-    return [draw_voice(rng, accents, order[index % len(order)]) for index in range(count)]
+    drawn = [draw_voice(rng, accents, order[index % len(order)]) for index in range(count)]
+    return drawn if part == "train" else [plain(voice) for voice in drawn]
+
+
+def plain(voice: Voice) -> Voice:
+    """The same speaker without the extremes."""
+    return dataclasses.replace(
+        voice,
+        rate_wpm=min(max(voice.rate_wpm, 130), 180),
+        pitch=min(max(voice.pitch, 30), 70),
+        word_gap=0,
+        tract=min(max(voice.tract, 0.95), 1.08),
+        jitter=min(voice.jitter, 0.01),
+        breath_db=min(voice.breath_db, -40.0),
+        equaliser_db=(0.0, 0.0, 0.0, 0.0, 0.0),
+    )
 
 
 def _text(task: Task) -> tuple[str, str | None]:
