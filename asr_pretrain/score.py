@@ -16,7 +16,7 @@ from asr_pretrain.data import build_car, read_rows
 from asr_pretrain.logmel import LogMel
 from asr_pretrain.phonemes import PHONES, PhonemeError, phone_ids
 from asr_pretrain.recipe import RecipeError, Surroundings
-from asr_pretrain.train import Recogniser, load_recogniser
+from asr_pretrain.train import KEPT_ENCODER, Recogniser, load_recogniser
 from data_splits.audio import read_audio
 
 MAX_CLIP_S = 60.0
@@ -118,7 +118,12 @@ def add_parser(sub: Any) -> None:
         "--split dev --json",
     )
     parser.add_argument("manifest", type=Path, help="any manifest with texts")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="a run's encoder.safetensors")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=KEPT_ENCODER,
+        help="a run's encoder.safetensors (default: the kept one)",
+    )
     parser.add_argument("--split", choices=["train", "train_dev", "dev", "test"], help="only this split")
     parser.add_argument("--snr-db", type=float, help="hear it in the simulated car at this SNR")
     parser.add_argument("--seed", type=int, default=0, help="seed of the car")

@@ -147,6 +147,10 @@ def train(recipe: PretrainRecipe) -> Path:
     return path
 
 
+KEPT_ENCODER = Path(__file__).resolve().parent / "models" / "encoder.safetensors"
+"""The recogniser that the shipped wake word was built on."""
+
+
 def load_recogniser(path: Path) -> tuple[Recogniser, dict[str, Any]]:
     """A trained recogniser in evaluation mode, and its sidecar. Raises CheckpointError."""
     from asr_pretrain.checkpoint import CheckpointError

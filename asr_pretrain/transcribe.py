@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_pretrain.score import names, recognise
-from asr_pretrain.train import load_recogniser
+from asr_pretrain.train import KEPT_ENCODER, load_recogniser
 from data_splits.audio import read_audio
 
 
@@ -24,7 +24,12 @@ def add_parser(sub: Any) -> None:
         epilog="example: asr-pretrain transcribe hello.wav --checkpoint runs/general/encoder.safetensors",
     )
     parser.add_argument("wav", type=Path, help="WAV, FLAC or Opus")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="a run's encoder.safetensors")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=KEPT_ENCODER,
+        help="a run's encoder.safetensors (default: the kept one)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
