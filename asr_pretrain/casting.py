@@ -92,7 +92,7 @@ def _voices(part: str, count: int, own: tuple[str, ...], seed: int) -> list[Voic
     """Distinct voices of a part, drawn from its own variants.
 
     Dev and test speak plainly, with accents of English and a grown-up's vocal tract: the extremes that
-    training needs are hard for people too.
+    training needs are left out of the demo's drive.
     """
     accents = None if part == "train" else ENGLISH_ACCENTS
     rng = np.random.default_rng([seed, 100 + PARTS.index(part)])

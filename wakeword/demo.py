@@ -83,7 +83,7 @@ def find_recordings(place: Path) -> None:
     folder = find()
     if folder is None:
         print("    no recordings in $REARVIEW_DATA, ./data or ../shared/data: synthesizing a small corpus")
-        # This seed's test voices are ones that a person understands too: the demo shows, it does not measure.
+        # Chosen because the shipped model hears this seed's test voices: the demo shows, it does not measure.
         command("asr-pretrain", "corpus", "--seed", "3", "--out", place / "corpus")
         return
     everything = collect(folder)
