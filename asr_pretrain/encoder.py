@@ -9,9 +9,10 @@ as an explicit state; streaming equals batch is a test.
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from asr_pretrain.layers import CausalConv, ParallelConv, normalised, pointwise
 from mirror_device.logmel import N_MELS
 
 SUBSAMPLING = 4
@@ -29,17 +30,41 @@ class EncoderConfig(BaseModel):
     """One residual block each; the default sees 2.7 s of the past."""
     stem_kernel: int = Field(8, ge=SUBSAMPLING, le=32)
     """Log-mel frames under the strided first convolution."""
+    residual: bool = True
+    bottleneck: int = Field(0, ge=0, le=1024)
+    """Above 0: 1×1 down to this many channels, a full convolution there, 1×1 back, instead of depthwise."""
+    parallel_kernels: tuple[int, ...] = ()
+    """Depthwise convolutions of these lengths side by side, each on its share of the channels."""
+    late_stride: int | None = Field(None, ge=0)
+    """The block that halves the rate from 50 to 25 frames/s; none strides by four in the stem at once."""
     mean_time_s: float = Field(1.5, gt=0.1, le=30)
     """Time constant of the running mean: a stationary car fades, a word does not."""
     floor: float = 4.0
     """Log-mel floor, about the rounding noise of int16 samples: digital silence is no quieter than that."""
 
+    @model_validator(mode="after")
+    def _agree(self) -> EncoderConfig:
+        if self.bottleneck and self.parallel_kernels:
+            raise ValueError("bottleneck and parallel_kernels: choose one")
+        if self.late_stride is not None and self.late_stride >= len(self.dilations):
+            raise ValueError(f"late_stride {self.late_stride}: there are {len(self.dilations)} blocks")
+        return self
+
     def macs_per_second(self) -> float:
         """Multiply-accumulates per second of audio, head excluded."""
+        if self.bottleneck:
+            spatial = self.bottleneck * (self.channels + self.bottleneck * self.kernel)
+            inner = self.bottleneck
+        else:
+            kernels = self.parallel_kernels or (self.kernel,)
+            spatial = round(self.channels * sum(kernels) / len(kernels))
+            inner = self.channels
+        block = spatial + inner * self.channels
         rate_hz = 100 / SUBSAMPLING
-        block = self.channels * (self.channels + self.kernel)
+        stem_rate_hz = rate_hz if self.late_stride is None else 2 * rate_hz
+        twice = self.late_stride or 0  # blocks that run before the rate is halved
         stem = N_MELS * self.stem_kernel * self.channels
-        return rate_hz * (stem + block * len(self.dilations))
+        return stem_rate_hz * stem + rate_hz * block * (len(self.dilations) + twice)
 
 
 class RunningMean(nn.Module):
@@ -82,44 +107,36 @@ class RunningMean(nn.Module):
         return torch.cat(blocks, dim=1)
 
 
-class CausalConv(nn.Module):
-    """A 1-D convolution that sees the past only; its state is the last ``history`` input frames."""
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
-    ):
-        super().__init__()
-        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, dilation=dilation, groups=groups)
-        self.history = (kernel - 1) * dilation + 1 - stride
-        self.inputs = inputs
-
-    def initial_state(self, batch: int) -> Tensor:
-        return torch.zeros(batch, self.inputs, self.history)
-
-    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, inputs, frames), frames a multiple of the stride."""
-        joined = torch.cat([state, x], dim=2)
-        return self.conv(joined), joined[:, :, joined.shape[2] - self.history :]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(nn.functional.pad(x, (self.history, 0)))
-
-
 class Block(nn.Module):
-    """x + relu(norm(pointwise(depthwise(x))))."""
+    """x + relu(norm(pointwise(depthwise(x)))), or what the configuration makes of it."""
 
-    def __init__(self, channels: int, kernel: int, dilation: int):
+    def __init__(self, config: EncoderConfig, dilation: int, stride: int = 1):
         super().__init__()
-        self.depthwise = CausalConv(channels, channels, kernel, dilation=dilation, groups=channels)
-        self.pointwise = nn.Conv1d(channels, channels, 1)
-        self.norm = nn.BatchNorm1d(channels)
+        width = config.channels
+        inner = config.bottleneck or width
+        self.residual, self.stride = config.residual, stride
+        self.squeeze = nn.Conv1d(width, inner, 1) if config.bottleneck else None
+        self.depthwise: CausalConv | ParallelConv
+        if config.parallel_kernels:
+            self.depthwise = ParallelConv(inner, config.parallel_kernels, stride, dilation)
+        else:
+            groups = 1 if config.bottleneck else inner
+            self.depthwise = CausalConv(inner, inner, config.kernel, stride, dilation, groups)
+        self.pointwise = nn.Conv1d(inner, width, 1)
+        self.norm = nn.BatchNorm1d(width)
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        y, state = self.depthwise.step(x, state)
-        return x + torch.relu(self.norm(self.pointwise(y))), state
+        """(batch, channels, frames) and the state of the convolution."""
+        squeezed = torch.relu(self.squeeze(x)) if self.squeeze is not None else x
+        y, state = self.depthwise.step(squeezed, state)
+        y = torch.relu(self.norm(self.pointwise(y)))
+        return (x[:, :, self.stride - 1 :: self.stride] + y if self.residual else y), state
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + torch.relu(self.norm(self.pointwise(self.depthwise(x))))
+        """(batch, frames, channels)."""
+        squeezed = torch.relu(pointwise(self.squeeze, x)) if self.squeeze is not None else x
+        y = torch.relu(normalised(self.norm, pointwise(self.pointwise, self.depthwise(squeezed))))
+        return x[:, self.stride - 1 :: self.stride] + y if self.residual else y
 
 
 class Encoder(nn.Module):
@@ -129,10 +146,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.normalise = RunningMean(config.mean_time_s, config.floor)
-        self.stem = CausalConv(N_MELS, config.channels, config.stem_kernel, stride=SUBSAMPLING)
+        early = SUBSAMPLING if config.late_stride is None else SUBSAMPLING // 2
+        self.stem = CausalConv(N_MELS, config.channels, config.stem_kernel, stride=early)
         self.stem_norm = nn.BatchNorm1d(config.channels)
         self.blocks = nn.ModuleList(
-            Block(config.channels, config.kernel, dilation) for dilation in config.dilations
+            Block(config, dilation, 2 if index == config.late_stride else 1)
+            for index, dilation in enumerate(config.dilations)
         )
 
     def residual_blocks(self) -> list[Block]:
@@ -141,13 +160,17 @@ class Encoder(nn.Module):
     def forward(self, log_mel: Tensor) -> Tensor:
         return self.encode(self.normalise(log_mel))
 
-    def encode(self, normalised: Tensor) -> Tensor:
+    def encode(self, normalised_mel: Tensor) -> Tensor:
         """Everything after the normalisation (batch, frames, 40); SpecAugment works between the two."""
-        n_frames = normalised.shape[1] // SUBSAMPLING * SUBSAMPLING
-        x = torch.relu(self.stem_norm(self.stem(normalised[:, :n_frames].transpose(1, 2))))
+        return self.layers(normalised_mel)[-1]
+
+    def layers(self, normalised_mel: Tensor) -> list[Tensor]:
+        """Outputs of the stem and of every block, each (batch, frames, channels)."""
+        n_frames = normalised_mel.shape[1] // SUBSAMPLING * SUBSAMPLING
+        outputs = [torch.relu(normalised(self.stem_norm, self.stem(normalised_mel[:, :n_frames])))]
         for block in self.blocks:
-            x = block(x)
-        return x.transpose(1, 2)
+            outputs.append(block(outputs[-1]))
+        return outputs
 
     def initial_state(self, batch: int = 1) -> list[Tensor]:
         """Zeros: [mean sum, mean weight, stem, block 1, …]."""
@@ -157,13 +180,18 @@ class Encoder(nn.Module):
     def step(self, log_mel: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """One step of a stream: frames must be a multiple of 4. Returns the output and the new state."""
         x, mean_state = self.normalise.step(log_mel, state[:2])
-        y, stem_state = self.stem.step(x.transpose(1, 2), state[2])
+        y, states = self.encode_step(x.transpose(1, 2), state[2:])
+        return y.transpose(1, 2), [*mean_state, *states]
+
+    def encode_step(self, normalised_mel: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The same after the normalisation, (batch, mels, frames) to (batch, channels, frames // 4)."""
+        y, stem_state = self.stem.step(normalised_mel, state[0])
         y = torch.relu(self.stem_norm(y))
-        states = [*mean_state, stem_state]
-        for block, block_state in zip(self.residual_blocks(), state[3:], strict=True):
+        states = [stem_state]
+        for block, block_state in zip(self.residual_blocks(), state[1:], strict=True):
             y, new_state = block.step(y, block_state)
             states.append(new_state)
-        return y.transpose(1, 2), states
+        return y, states
 
 
 @torch.no_grad()

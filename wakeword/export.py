@@ -48,14 +48,9 @@ class StreamingTrigger(nn.Module):
         total = self.lower @ x + self.carry * state[0]
         weight = self.weights + self.carry * state[1]
         normalised = x - total / weight
-        y, stem_state = self.encoder.stem.step(normalised.transpose(1, 2), state[2])
-        y = torch.relu(y)
-        states = [total[:, -1:], weight[:, -1:], stem_state]
-        for block, block_state in zip(self.encoder.residual_blocks(), state[3:], strict=True):
-            y, new_state = block.step(y, block_state)
-            states.append(new_state)
+        y, states = self.encoder.encode_step(normalised.transpose(1, 2), list(state[2:]))
         scores = torch.sigmoid(self.head(y)).amax(2)
-        return (scores, *states)
+        return (scores, total[:, -1:], weight[:, -1:], *states)
 
 
 def state_names(count: int) -> list[str]:
