@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 N_WORDS = 10
-SLOT_S = 6.0
-"""Each slot holds one word and then somebody saying something else."""
+START_S, SLOT_S = 1.0, 5.9
+"""The car alone, then slots that each hold one word and somebody saying something else."""
 SNR_DB = 10.0
 LEVEL_DBFS = -26.0
 """Active-speech level of everybody before the car, so that the SNR holds for each word."""
@@ -46,12 +46,13 @@ def build_drive(
     """
     rng = seeded(seed, "drive")
     takes, others = _choose(frame, phrase, rng)
-    clean = faint_noise(int(N_WORDS * SLOT_S * SAMPLE_RATE_HZ), rng)
+    clean = faint_noise(int((START_S + N_WORDS * SLOT_S) * SAMPLE_RATE_HZ), rng)
     said: list[Utterance] = []
     for slot, (take, other) in enumerate(zip(takes, others, strict=True)):
-        at = slot * SLOT_S + BEFORE_WORD_S
+        begin_s = START_S + slot * SLOT_S
+        at = begin_s + BEFORE_WORD_S
         for row, after_s in ((take, AFTER_WORD_S), (other, AFTER_SPEECH_S)):
-            room_s = (slot + 1) * SLOT_S - AFTER_SPEECH_S - at
+            room_s = begin_s + SLOT_S - AFTER_SPEECH_S - at
             samples, start_s, end_s = _speech(row, root, room_s)
             begin = int(at * SAMPLE_RATE_HZ)
             clean[begin : begin + samples.size] += samples
