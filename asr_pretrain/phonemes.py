@@ -88,8 +88,12 @@ def ipa_to_phones(symbol: str, language: str = "en-us") -> list[str]:
 
 @functools.lru_cache(maxsize=50_000)
 def stressed_words(text: str, language: str = "en-us") -> tuple[tuple[tuple[str, bool], ...], ...]:
-    """Words of a text as (phone, carries the main stress) pairs. Raises as `to_phones`."""
+    """Words of a text as (phone, carries the main stress) pairs. Raises as `to_phones`.
+
+    Corpora that write all in capitals mean no abbreviations: espeak-ng would spell IT and US letter by letter.
+    """
     words = []
+    text = text.lower() if text == text.upper() else text
     for symbols in engine().ipa(text, language):
         word: list[tuple[str, bool]] = []
         for symbol in symbols:

@@ -124,3 +124,8 @@ def test_near_misses_of_any_phrase_are_found_by_sound() -> None:
     found = near_misses("hey computer", limit=40)
     assert "day computer" in found and "computer" in found and "hey computer" not in found
     assert phone_distance(list("ABC"), list("ABC")) == 0
+
+
+def test_a_text_in_capitals_is_not_spelled_out() -> None:
+    assert to_phones("GIVE IT TO US") == to_phones("give it to us")
+    assert to_phones("the USA") != to_phones("the usa")
