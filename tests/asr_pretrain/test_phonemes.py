@@ -128,4 +128,4 @@ def test_near_misses_of_any_phrase_are_found_by_sound() -> None:
 
 def test_a_text_in_capitals_is_not_spelled_out() -> None:
     assert to_phones("GIVE IT TO US") == to_phones("give it to us")
-    assert to_phones("the USA") != to_phones("the usa")
+    assert to_phones("the US") != to_phones("the us")
