@@ -11,6 +11,8 @@ COMMANDS = {
     "render": Command(
         "asr_pretrain.augment.render", "hear recordings through the simulated car: mirror rows"
     ),
+    "synthesize": Command("asr_pretrain.synthesize", "hundreds of hours of speech from text, in shards"),
+    "prepare": Command("asr_pretrain.prepare", "another's corpus as a manifest and shards"),
     "train": Command("asr_pretrain.train", "pretrain the encoder by CTC on phonemes"),
     "score": Command("asr_pretrain.score", "phoneme error rate over a manifest"),
     "transcribe": Command("asr_pretrain.transcribe", "the phonemes of a recording"),

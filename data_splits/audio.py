@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tarfile
-from functools import lru_cache
 from math import gcd
 from pathlib import Path, PurePosixPath
 
@@ -15,17 +13,26 @@ import soundfile
 from scipy.signal import resample_poly
 
 from data_splits.containers import truncation
+from data_splits.errors import AudioError, ShardError
+from data_splits.members import open_shard
+
+__all__ = [
+    "SAMPLE_RATE_HZ",
+    "AudioError",
+    "ShardError",
+    "pcm_sha256",
+    "read_audio",
+    "resample",
+    "resolve",
+    "to_int16",
+]
 
 SAMPLE_RATE_HZ = 16_000
 DEFAULT_MAX_S = 600.0
 # Below 8 kHz half the phones are gone; above 192 kHz a header is more likely damaged than true.
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 192_000
 MAX_CHANNELS = 8
-FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
-
-
-class AudioError(ValueError):
-    """Audio that cannot be used; the message names the file, what is wrong and the remedy."""
+FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
 
 
 def read_audio(reference: str, root: str | Path, *, max_s: float = DEFAULT_MAX_S) -> np.ndarray:
@@ -35,7 +42,7 @@ def read_audio(reference: str, root: str | Path, *, max_s: float = DEFAULT_MAX_S
     averaged, and float samples are clipped to int16, never wrapped.
 
     Args:
-        reference: `file.wav`, `file.flac`, `file.opus`, or `shard.tar::member`.
+        reference: `file.wav`, `file.flac`, `file.opus`, `file.mp3`, or `shard.tar::member`.
         root: the folder that relative references start from; they may not leave it.
         max_s: refuse anything longer, before it is decoded.
 
@@ -44,7 +51,8 @@ def read_audio(reference: str, root: str | Path, *, max_s: float = DEFAULT_MAX_S
 
     Raises:
         AudioError: missing, empty, truncated, too long or not audio; NaN or infinite samples; a rate or a
-            channel count out of range; a path that leaves `root`.
+            channel count out of range; a path that leaves `root`. Its subclass ShardError: a tar that is
+            missing, truncated or without that member.
     """
     data = _read_bytes(reference, Path(root), max_bytes=_max_bytes(max_s))
     if not data:
@@ -112,33 +120,21 @@ def _max_bytes(max_s: float) -> int:
 
 def _read_bytes(reference: str, root: Path, max_bytes: int) -> bytes:
     path, member = resolve(reference, root)
+    if member is not None:
+        return open_shard(path).read(member, max_bytes=max_bytes)
     try:
         if not path.is_file():
             raise AudioError(f"{reference}: no such file under {root}")
-        stat = path.stat()
-        offset, size = 0, stat.st_size
-        if member is not None:
-            members = _tar_members(path, stat.st_mtime_ns, stat.st_size)
-            if member not in members:
-                raise AudioError(f"{reference}: {path.name} has no member {member!r}")
-            offset, size = members[member]
+        size = path.stat().st_size
         if size > max_bytes:
             raise AudioError(f"{reference}: {size} bytes, more than the {max_bytes} allowed; split it")
         with path.open("rb") as stream:
-            stream.seek(offset)
             data = stream.read(size)
-    except (OSError, tarfile.TarError) as error:
+    except OSError as error:
         raise AudioError(f"{reference}: not readable: {error}") from error
     if len(data) < size:
         raise AudioError(f"{reference}: truncated: {len(data)} of {size} bytes are there; copy it again")
     return data
-
-
-@lru_cache(maxsize=64)
-def _tar_members(path: Path, mtime_ns: int, size: int) -> dict[str, tuple[int, int]]:
-    """Offset and size of each regular member; the time and size in the key notice a rewritten tar."""
-    with tarfile.open(path, "r:") as tar:
-        return {m.name: (m.offset_data, m.size) for m in tar if m.isreg() and m.sparse is None}
 
 
 def _decode(data: bytes, reference: str, max_s: float) -> tuple[np.ndarray, int]:
@@ -146,8 +142,11 @@ def _decode(data: bytes, reference: str, max_s: float) -> tuple[np.ndarray, int]
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             if file.format not in FORMATS:
-                raise AudioError(f"{reference}: {file.format} is not supported; give WAV, FLAC or Ogg Opus")
-            rate_hz, channels, n_samples = file.samplerate, file.channels, file.frames
+                raise AudioError(
+                    f"{reference}: {file.format} is not supported; give WAV, FLAC, Ogg Opus or MP3"
+                )
+            kind, rate_hz = file.format, file.samplerate
+            channels, n_samples = file.channels, file.frames
             if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
                 raise AudioError(
                     f"{reference}: {rate_hz} Hz is outside {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}; resample it"
@@ -163,7 +162,8 @@ def _decode(data: bytes, reference: str, max_s: float) -> tuple[np.ndarray, int]
             samples = file.read(dtype="int16" if exact else "float64", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{reference}: not audio, or damaged: {error}") from error
-    if len(samples) < n_samples:
+    # An MP3 without a Xing header has no length of its own: the decoder estimates it.
+    if len(samples) < n_samples and kind != "MP3":
         raise AudioError(f"{reference}: truncated: {len(samples)} of {n_samples} samples; copy it again")
     if len(samples) == 0:
         raise AudioError(f"{reference}: holds no samples; record it again")

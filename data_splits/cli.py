@@ -1,4 +1,4 @@
-"""The `data-splits` command: `data-splits collect | plan | audit`. One module of `commands/` a subcommand."""
+"""The `data-splits` command: `data-splits collect | plan | audit …`, a module of `commands/` each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ COMMANDS: Final = (
     "data_splits.commands.collect",
     "data_splits.commands.plan",
     "data_splits.commands.audit",
+    "data_splits.commands.shard",
 )
 _EXTRA = "audit"
 _EXTRA_MODULES = ("polars", "pydantic", "yaml", "rich", "soundfile", "scipy")
@@ -49,7 +50,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("error: interrupted; nothing was written", file=sys.stderr)
+        print(
+            "error: interrupted; nothing half-written was left, run the same command again", file=sys.stderr
+        )
         return 130
 
 
