@@ -7,7 +7,9 @@ import sys
 from asr_pretrain.launcher import Command, launch
 
 COMMANDS = {
-    "corpus": Command("asr_pretrain.corpus", "synthesize a small corpus, where there are no recordings"),
+    "corpus": Command(
+        "asr_pretrain.synthesis.corpus", "synthesize a small corpus, where there are no recordings"
+    ),
     "render": Command(
         "asr_pretrain.augment.render", "hear recordings through the simulated car: mirror rows"
     ),

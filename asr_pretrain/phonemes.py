@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import unicodedata
 
-from asr_pretrain.espeak import EspeakError, engine
+from asr_pretrain.synthesis.espeak import EspeakError, engine
 
 # fmt: off
 PHONES: tuple[str, ...] = (
@@ -90,7 +90,7 @@ def ipa_to_phones(symbol: str, language: str = "en-us") -> list[str]:
 def stressed_words(text: str, language: str = "en-us") -> tuple[tuple[tuple[str, bool], ...], ...]:
     """Words of a text as (phone, carries the main stress) pairs. Raises as `to_phones`.
 
-    Corpora that write all in capitals mean no abbreviations: espeak-ng would spell IT and US letter by letter.
+    Corpora in capitals mean no abbreviations: espeak-ng would spell IT and US letter by letter.
     """
     words = []
     text = text.lower() if text == text.upper() else text

@@ -27,7 +27,11 @@ RECIPES = sorted(path for package in PACKAGES for path in (ROOT / package / "rec
 # The models that a package's recipes may be of.
 MODELS = {
     "data_splits": ("data_splits.recipe:PlanRecipe",),
-    "asr_pretrain": ("asr_pretrain.train:PretrainRecipe", "asr_pretrain.augment.render:RenderRecipe"),
+    "asr_pretrain": (
+        "asr_pretrain.train:PretrainRecipe",
+        "asr_pretrain.augment.render:RenderRecipe",
+        "asr_pretrain.synthesis.recipe:SynthesisRecipe",
+    ),
     "wakeword": ("wakeword.train:TriggerRecipe",),
 }
 # Files in which a sentence may name a command for the reader to type.

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from asr_pretrain.accents import FOREIGN_ACCENTS, accented
-from asr_pretrain.espeak import EspeakError, engine
 from asr_pretrain.phonemes import stressed_words
-from asr_pretrain.vocal import breathe, colour, resample, trim, warp
+from asr_pretrain.synthesis.accents import FOREIGN_ACCENTS, accented
+from asr_pretrain.synthesis.espeak import EspeakError, engine
+from asr_pretrain.synthesis.vocal import breathe, colour, resample, trim, warp
 
 PEAK = 0.5 * 32768
 """Level of the loudest sample: 6 dB below full scale, so that no later filter clips."""
@@ -135,10 +135,15 @@ def draw_voice(
             accent = "en-us"
         else:
             accent = str(rng.choice(ENGLISH_ACCENTS[1:] if share < _ENGLISH_SHARE else FOREIGN_ACCENTS))
+    return draw_speaker(rng, accent, variant if variant is not None else str(rng.choice(variants())))
+
+
+def draw_speaker(rng: np.random.Generator, accent: str, variant: str = "") -> Voice:
+    """A random body and manner for a given accent and variant, or for another synthesizer's voice."""
     tract = float(np.clip(rng.normal(1.0, 0.08), 0.82, 1.25))
     return Voice(
         accent=accent,
-        variant=variant if variant is not None else str(rng.choice(variants())),
+        variant=variant,
         # A longer tract also slows speech down; the rate makes up for it.
         rate_wpm=int(np.clip(rng.uniform(110, 230) / tract, 80, 260)),
         pitch=int(rng.integers(5, 100)),
@@ -153,12 +158,13 @@ def draw_voice(
     )
 
 
-def speak(text: str, voice: Voice, *, native: bool = False) -> np.ndarray:
+def speak(text: str, voice: Voice, *, native: bool = False, fresh: bool = True) -> np.ndarray:
     """Speech of a text.
 
     Args:
         text: English; with `native`, a text of the language that `voice.accent` names.
         voice: who speaks.
+        fresh: as of `Engine.synthesize`.
 
     Returns:
         int16 (n,), mono 16 kHz, peak 6 dB below full scale, 100 ms of quiet around.
@@ -167,15 +173,35 @@ def speak(text: str, voice: Voice, *, native: bool = False) -> np.ndarray:
         EspeakError: empty or too long text, unknown voice, or nothing to speak.
     """
     english = native or voice.accent.lower().startswith("en")
+    # The language is named for the cache's sake: `to_phones` names it, and a text that has been read is not
+    # read again, which would change the library's voice in the middle of a sequence.
     samples, rate_hz = engine().synthesize(
-        text if english else accented(stressed_words(text), voice.accent),
+        text if english else accented(stressed_words(text, "en-us"), voice.accent),
         voice.name,
         rate_wpm=voice.rate_wpm,
         pitch=voice.pitch,
         pitch_range=voice.pitch_range,
         word_gap=voice.word_gap,
         phonemes=not english,
+        fresh=fresh,
     )
+    return shape(samples, rate_hz, text, voice)
+
+
+def shape(samples: np.ndarray, rate_hz: int, text: str, voice: Voice) -> np.ndarray:
+    """Change of the speaker made on the waveform: tract, tempo, spectrum, breath, level.
+
+    Args:
+        samples: speech of any synthesizer, (n,), at `rate_hz`.
+        text: what is said; with `voice.seed` it decides every random number.
+        voice: `tract`, `jitter`, `tilt_db`, `equaliser_db`, `breath_db` and `seed` are used.
+
+    Returns:
+        int16 (n,), mono 16 kHz, peak 6 dB below full scale, 100 ms of quiet around.
+
+    Raises:
+        SynthesisError: silence.
+    """
     rng = np.random.default_rng([voice.seed, zlib.crc32(text.encode())])
     speech = resample(samples.astype(np.float32), rate_hz * voice.tract)
     if not np.any(speech):

@@ -69,8 +69,7 @@ def test_training_sees_the_same_gradient_as_torchs_own_convolution() -> None:
     for layer in (CausalConv(6, 6, 5, 2, 3, groups=6), CausalConv(6, 4, 8, 4), CausalConv(6, 4, 3, 1, 2)):
         x = torch.randn(2, 40, 6, requires_grad=True)
         gradients = []
-        for forward in (layer, lambda x: layer.step(x.transpose(1, 2), layer.initial_state(2))[0].mT):
-            out = forward(x)
+        for out in (layer(x), layer.step(x.transpose(1, 2), layer.initial_state(2))[0].mT):
             out.square().sum().backward()
             parameters = [x, *layer.parameters()]
             gradients.append([p.grad.clone() for p in parameters if p.grad is not None])

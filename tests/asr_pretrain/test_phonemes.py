@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from asr_pretrain.confusable import holds_phrase, near_misses, phone_distance
-from asr_pretrain.espeak import MAX_TEXT_CHARS, EspeakError
 from asr_pretrain.phonemes import PHONES, PhonemeError, ipa_to_phones, phone_ids, to_phones
+from asr_pretrain.synthesis.confusable import holds_phrase, near_misses, phone_distance
+from asr_pretrain.synthesis.espeak import MAX_TEXT_CHARS, EspeakError
 
 # Transcriptions of CMUdict 0.7b, stress left out.
 CMUDICT = {
@@ -53,7 +53,7 @@ def test_there_are_39_phones_and_class_0_is_the_blank() -> None:
 
 
 def test_the_words_of_the_house_need_every_phone() -> None:
-    from asr_pretrain.words import NAMES, NOUNS
+    from asr_pretrain.synthesis.words import NAMES, NOUNS
 
     heard = {phone for word in (*NOUNS, *NAMES) for phone in to_phones(word)}
     assert heard == set(PHONES)

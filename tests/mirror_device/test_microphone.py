@@ -155,7 +155,7 @@ def virtual_microphone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
 def heard_word(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> tuple[Path, str, Path]:
     """Model, keyword and a recording of it, four times: the shipped model where it is there, else a tone."""
     if SHIPPED.exists():
-        from asr_pretrain.synthesis import Voice, speak
+        from asr_pretrain.synthesis.voices import Voice, speak
 
         model, keyword = SHIPPED, "smart mirror"
         voices = (Voice(), Voice(accent="en-gb", pitch=65), Voice(variant="f3"), Voice(rate_wpm=130))

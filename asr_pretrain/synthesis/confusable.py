@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 
 from asr_pretrain.phonemes import PHONES, to_phones
-from asr_pretrain.words import ADJECTIVES, ADVERBS, NAMES, NOUNS, VERBS_PAST
+from asr_pretrain.synthesis.words import ADJECTIVES, ADVERBS, NAMES, NOUNS, VERBS_PAST
 
 # What people say that sounds like the phrase, found by ear; the search by phones adds to them.
 _CURATED: dict[str, tuple[str, ...]] = {

@@ -12,9 +12,9 @@ import soundfile
 
 from asr_pretrain.augment.procedural import draw_noise
 from asr_pretrain.augment.procedural import synthesize as synthesize_noise
-from asr_pretrain.synthesis import ENGLISH_ACCENTS, Voice, draw_voice, speak, variants
-from asr_pretrain.texts import WAKE_PHRASES, draw_foreign, draw_sentence, near_misses
-from asr_pretrain.vocal import MARGIN_S, SAMPLE_RATE_HZ
+from asr_pretrain.synthesis.texts import WAKE_PHRASES, draw_foreign, draw_sentence, near_misses
+from asr_pretrain.synthesis.vocal import MARGIN_S, SAMPLE_RATE_HZ
+from asr_pretrain.synthesis.voices import ENGLISH_ACCENTS, Voice, draw_voice, speak, variants
 from data_splits.audio import pcm_sha256
 
 PARTS = ("train", "dev", "test")

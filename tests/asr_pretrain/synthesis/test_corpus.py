@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from asr_pretrain.casting import tasks
 from asr_pretrain.cli import main
-from asr_pretrain.corpus import CorpusError, make_corpus
 from asr_pretrain.phonemes import to_phones
+from asr_pretrain.synthesis.casting import tasks
+from asr_pretrain.synthesis.corpus import CorpusError, make_corpus
 from data_splits.audio import pcm_sha256, read_audio
 from data_splits.manifest import read_manifest
 

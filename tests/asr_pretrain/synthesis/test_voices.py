@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from asr_pretrain.espeak import EspeakError, bearable_melody, engine
-from asr_pretrain.foreign import FOREIGN_SENTENCES
-from asr_pretrain.synthesis import (
+from asr_pretrain.synthesis.espeak import EspeakError, bearable_melody, engine
+from asr_pretrain.synthesis.foreign import FOREIGN_SENTENCES
+from asr_pretrain.synthesis.texts import WAKE_PHRASES, draw_foreign, draw_sentence
+from asr_pretrain.synthesis.vocal import SAMPLE_RATE_HZ, resample
+from asr_pretrain.synthesis.voices import (
     ENGLISH_ACCENTS,
     FOREIGN_ACCENTS,
     PEAK,
@@ -22,8 +24,6 @@ from asr_pretrain.synthesis import (
     variants,
     voices,
 )
-from asr_pretrain.texts import WAKE_PHRASES, draw_foreign, draw_sentence
-from asr_pretrain.vocal import SAMPLE_RATE_HZ, resample
 
 SENTENCE = "Turn the music down and take me to the station"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,10 @@ SAMPLE_RATE_HZ = 16000
 EQUALISER_HZ = (150.0, 500.0, 1200.0, 2500.0, 5000.0)
 MARGIN_S = 0.1
 _WARP_POINT_S = 0.12
+# The equaliser's gain is smooth: 65 points on the octave scale, straight between, are as good as one a bin.
+_KNOTS_HZ = tuple(60.0 * (SAMPLE_RATE_HZ / 120.0) ** (knot / 64) for knot in range(65))
+_KNOT_OCTAVES = tuple(math.log2(hz / 1000.0) for hz in _KNOTS_HZ)
+_BAND_OCTAVES = tuple(math.log2(hz / 1000.0) for hz in EQUALISER_HZ)
 _RATE_STEP_HZ = 50  # input rates are multiples of it, which keeps the resampler's filter short
 
 
@@ -26,6 +31,8 @@ def _low_pass(up: int, down: int) -> np.ndarray:
 def resample(samples: np.ndarray, from_hz: float) -> np.ndarray:
     """To 16 kHz, from a rate rounded to 50 Hz; the output is aligned with the input."""
     rate = round(from_hz / _RATE_STEP_HZ) * _RATE_STEP_HZ
+    if rate == SAMPLE_RATE_HZ:
+        return samples
     divisor = int(np.gcd(rate, SAMPLE_RATE_HZ))
     up, down = SAMPLE_RATE_HZ // divisor, rate // divisor
     length = -(-len(samples) * up // down)
@@ -51,12 +58,12 @@ def warp(samples: np.ndarray, jitter: float, rng: np.random.Generator) -> np.nda
 def colour(samples: np.ndarray, tilt_db: float, equaliser_db: Sequence[float]) -> np.ndarray:
     """Spectral slope (dB an octave around 1 kHz) and equaliser (dB at `EQUALISER_HZ`) in one pass."""
     size = fft.next_fast_len(len(samples), real=True)
-    # The gain is smooth: 65 points on the octave scale, straight between, are as good as one for each bin.
-    knots_hz = np.geomspace(60.0, SAMPLE_RATE_HZ / 2, 65)
-    octaves = np.log2(knots_hz / 1000.0)
-    bands = np.log2(np.array(EQUALISER_HZ) / 1000.0)
-    gain = 10 ** ((tilt_db * octaves + np.interp(octaves, bands, equaliser_db)) / 20)
-    gains = np.interp(fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ), knots_hz, gain).astype(np.float32)
+    band_db = np.interp(_KNOT_OCTAVES, _BAND_OCTAVES, equaliser_db).tolist()
+    # Powers of Python's numbers: numpy's differ in the last bit from one kind of processor to another.
+    gain = [
+        10.0 ** ((tilt_db * octave + band) / 20) for octave, band in zip(_KNOT_OCTAVES, band_db, strict=True)
+    ]
+    gains = np.interp(fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ), _KNOTS_HZ, gain).astype(np.float32)
     return fft.irfft(fft.rfft(samples, size) * gains, size)[: len(samples)]
 
 

@@ -7,7 +7,7 @@ accent. The table below names, for each language, the phones that its speakers r
 
 from __future__ import annotations
 
-from asr_pretrain.espeak import EspeakError
+from asr_pretrain.synthesis.espeak import EspeakError
 
 # espeak-ng mnemonics, none, one or more a phone:
 # https://github.com/espeak-ng/espeak-ng/blob/master/docs/phonemes.md

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asr_pretrain.casting import Task
+    from asr_pretrain.synthesis.casting import Task
 
 MANIFEST = "recordings.parquet"
 SIZES = ("demo", "training", "tiny")
@@ -56,7 +56,7 @@ def make_corpus(out: Path, seed: int = 0, size: str = "demo", *, quiet: bool = F
     # Imported late: a finished corpus needs none of it, and it takes seconds.
     import polars as pl
 
-    from asr_pretrain.casting import PARTS, make, tasks
+    from asr_pretrain.synthesis.casting import PARTS, make, tasks
     from data_splits.manifest import write_manifest
 
     for part in PARTS:

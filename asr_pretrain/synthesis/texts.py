@@ -6,21 +6,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from asr_pretrain.confusable import holds_phrase, near_misses
-from asr_pretrain.foreign import FOREIGN_SENTENCES
-from asr_pretrain.words import ADJECTIVES, ADVERBS, NAMES, NOUNS, PLACES, STREETS, VERBS_PAST
+from asr_pretrain.synthesis.confusable import holds_phrase, near_misses
+from asr_pretrain.synthesis.foreign import FOREIGN_SENTENCES
+from asr_pretrain.synthesis.words import ADJECTIVES, ADVERBS, NAMES, NOUNS, PLACES, STREETS, VERBS_PAST
 
-__all__ = ["WAKE_PHRASES", "draw_command", "draw_foreign", "draw_prose", "draw_sentence", "near_misses"]
+__all__ = [
+    "COMMANDS",
+    "FILLERS",
+    "PROSE",
+    "WAKE_PHRASES",
+    "draw_command",
+    "draw_foreign",
+    "draw_prose",
+    "draw_sentence",
+    "fill",
+    "near_misses",
+    "pick",
+]
 
 WAKE_PHRASES: tuple[str, ...] = ("smart mirror", "alexa", "computer", "jarvis", "snowboy")
 """The wake words of the development recordings."""
 
 
-def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+def pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+    """One of the options, each as likely."""
     return options[int(rng.integers(len(options)))]
 
 
@@ -43,12 +56,12 @@ def _clock(rng: np.random.Generator) -> str:
         f"half past {hour}",
         f"{hour} {minute or ''} p m",
     )
-    return " ".join(_pick(rng, options).split())
+    return " ".join(pick(rng, options).split())
 
 
 def _address(rng: np.random.Generator) -> str:
-    kind = _pick(rng, ("Street", "Avenue", "Road", "Drive", "Lane", "Court", "Boulevard", "Way"))
-    return f"{int(rng.integers(1, 2000))} {_pick(rng, STREETS)} {kind}"
+    kind = pick(rng, ("Street", "Avenue", "Road", "Drive", "Lane", "Court", "Boulevard", "Way"))
+    return f"{int(rng.integers(1, 2000))} {pick(rng, STREETS)} {kind}"
 
 
 _DETERMINERS = ("the", "a", "my", "your", "his", "her", "our", "their", "this", "that", "every")
@@ -57,27 +70,27 @@ _PREPOSITIONS = ("in", "on", "near", "behind", "under", "above", "between", "wit
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "October", "December")
 
-_FILLERS: dict[str, Callable[[np.random.Generator], str]] = {
+FILLERS: dict[str, Callable[[np.random.Generator], str]] = {
     "number": _number,
     "clock": _clock,
     "address": _address,
     "digits": lambda rng: " ".join(str(digit) for digit in rng.integers(0, 10, int(rng.integers(3, 11)))),
-    "name": lambda rng: _pick(rng, NAMES),
-    "place": lambda rng: _pick(rng, PLACES),
-    "street": lambda rng: f"{_pick(rng, STREETS)} {_pick(rng, ('Street', 'Avenue', 'Road'))}",
-    "noun": lambda rng: _pick(rng, NOUNS),
-    "nouns": lambda rng: _plural(_pick(rng, NOUNS)),
-    "adjective": lambda rng: _pick(rng, ADJECTIVES),
-    "verb": lambda rng: _pick(rng, VERBS_PAST),
-    "adverb": lambda rng: _pick(rng, ADVERBS),
-    "the": lambda rng: _pick(rng, _DETERMINERS),
-    "who": lambda rng: _pick(rng, (*_PRONOUNS, *NAMES)),
-    "where": lambda rng: _pick(rng, _PREPOSITIONS),
-    "day": lambda rng: _pick(rng, _DAYS),
-    "month": lambda rng: _pick(rng, _MONTHS),
+    "name": lambda rng: pick(rng, NAMES),
+    "place": lambda rng: pick(rng, PLACES),
+    "street": lambda rng: f"{pick(rng, STREETS)} {pick(rng, ('Street', 'Avenue', 'Road'))}",
+    "noun": lambda rng: pick(rng, NOUNS),
+    "nouns": lambda rng: _plural(pick(rng, NOUNS)),
+    "adjective": lambda rng: pick(rng, ADJECTIVES),
+    "verb": lambda rng: pick(rng, VERBS_PAST),
+    "adverb": lambda rng: pick(rng, ADVERBS),
+    "the": lambda rng: pick(rng, _DETERMINERS),
+    "who": lambda rng: pick(rng, (*_PRONOUNS, *NAMES)),
+    "where": lambda rng: pick(rng, _PREPOSITIONS),
+    "day": lambda rng: pick(rng, _DAYS),
+    "month": lambda rng: pick(rng, _MONTHS),
 }
 
-_COMMANDS = tuple(
+COMMANDS = tuple(
     """
 Take me to {address} in {place}|Navigate to {street}|Turn left in {number} meters|Turn right onto {street}
 How far is it to {place}?|Find a {noun} shop near {place}|Avoid the toll road to {place}
@@ -98,7 +111,7 @@ Chapter {number}, the {adjective} {noun}|{name} lives at {address}
     .split("|")
 )
 
-_PROSE = tuple(
+PROSE = tuple(
     """
 {the} {adjective} {noun} {verb} {the} {noun}|{who} {adverb} {verb} {the} {adjective} {noun}
 {who} {verb} {the} {noun} {where} {the} {adjective} {noun}
@@ -118,22 +131,27 @@ Neither {adjective} nor {adjective}, {the} {noun} {verb}
 )
 
 
-def _fill(template: str, rng: np.random.Generator) -> str:
+Fillers = Mapping[str, Callable[[np.random.Generator], str]]
+"""What a template's slots are filled with."""
+
+
+def fill(template: str, rng: np.random.Generator, fillers: Fillers = FILLERS) -> str:
+    """The template with each `{slot}` filled, its first letter a capital."""
     text = ""
     for piece in template.split("{"):
         slot, closed, rest = piece.partition("}")
-        text += _FILLERS[slot](rng) + rest if closed else piece
+        text += fillers[slot](rng) + rest if closed else piece
     return text[:1].upper() + text[1:]
 
 
 def draw_command(rng: np.random.Generator) -> str:
     """A thing one says to a car: places, music, calls, numbers, times."""
-    return _fill(_pick(rng, _COMMANDS), rng)
+    return fill(pick(rng, COMMANDS), rng)
 
 
 def draw_prose(rng: np.random.Generator) -> str:
     """A sentence of a small grammar, sense not guaranteed: many phone pairs in few words."""
-    return _fill(_pick(rng, _PROSE), rng)
+    return fill(pick(rng, PROSE), rng)
 
 
 def draw_sentence(rng: np.random.Generator, without: tuple[str, ...] = WAKE_PHRASES) -> str:
@@ -148,5 +166,5 @@ def draw_foreign(rng: np.random.Generator, language: str | None = None) -> tuple
     """A sentence of another language, and its espeak-ng code; three of ten are Mandarin."""
     if language is None:
         others = tuple(code for code in FOREIGN_SENTENCES if code != "cmn")
-        language = "cmn" if rng.random() < 0.3 else _pick(rng, others)
-    return _pick(rng, FOREIGN_SENTENCES[language]), language
+        language = "cmn" if rng.random() < 0.3 else pick(rng, others)
+    return pick(rng, FOREIGN_SENTENCES[language]), language

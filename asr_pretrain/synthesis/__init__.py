@@ -1,0 +1,1 @@
+"""Synthetic speech: many voices out of few synthesizers, texts to say, and shards of both."""
