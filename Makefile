@@ -54,7 +54,7 @@ shipped-model: setup ## train the model we ship again, from the development reco
 	$(BIN)/wakeword tune mirror_device/models/smart_mirror.onnx $(SHIPPED)/recordings.parquet
 
 # The same head, data, steps and seeds, on the recogniser's layers and from scratch; about half an hour.
-TRANSFER_STEPS ?= 600
+TRANSFER_STEPS ?= 300
 transfer: setup ## does transfer help? three seeds of each, scored on dev in one run; needs `make shipped-model`'s work
 	@set -e; for seed in 0 1 2; do for kind in transferred scratch; do \
 	    out=$(SHIPPED)/transfer/$$kind-$$seed; init=""; [ $$kind = transferred ] || init=--from-scratch; \

@@ -119,7 +119,7 @@ def trigger_loss(logits: Tensor, word_end: Tensor, word_start: Tensor, window: t
     Returns:
         The mean loss per cut, positives and negatives weighed as drawn.
     """
-    frames = torch.arange(logits.shape[1])[None, :]
+    frames = torch.arange(logits.shape[1], device=logits.device)[None, :]
     positive = word_end[:, None] >= 0
     hit = positive & (frames >= word_end[:, None] + window[0]) & (frames <= word_end[:, None] + window[1])
     early = frames < word_end[:, None] - (word_end - word_start)[:, None] // 3

@@ -7,7 +7,6 @@ what the device records. The parameters are the provenance: their parents go int
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +29,7 @@ Range = tuple[float, float]
 CAR_KINDS = frozenset(
     {"drive", "road", "engine", "wind", "blower", "rain", "traffic", "fan", "wipers", "car"}
 )
-_CACHED_SPECTRUM_BYTES = 256 * 2**20
+_CACHED_SPECTRA_BYTES = 256 * 2**20
 _HISS_SAMPLES = 2**19  # half a minute of the microphone's own noise; longer cuts repeat it
 _BLOCK_SAMPLES = 2**20  # batches are applied in blocks of about this size: they stay in the CPU's cache
 
@@ -121,7 +120,7 @@ class Car:
     def __init__(self, recipe: CarRecipe, rirs: RirBank, noise: NoiseBank) -> None:
         self.recipe, self.rirs, self.noise = recipe, rirs, noise
         self._kinds = frozenset(recipe.noise_kinds) if recipe.noise_kinds is not None else None
-        self._spectra: OrderedDict[tuple[int, str], torch.Tensor] = OrderedDict()
+        self._spectra: dict[tuple[int, str], torch.Tensor] = {}
         self._latest: tuple[int, str] | None = None
         self._asked: dict[int, int] = {}
         self._hiss = torch.from_numpy(
@@ -265,12 +264,12 @@ class Car:
         count, key = len(self.rirs.ids), (n_fft, str(device))
         if key not in self._spectra:
             self._asked[n_fft] = self._asked.get(n_fft, 0) + len(rows)
-            fits = (count + 1) * (n_fft // 2 + 1) * 8 <= _CACHED_SPECTRUM_BYTES
-            # Recordings of ever other lengths would fill the cache with spectra used once.
+            held = sum(spectra.numel() for spectra in self._spectra.values())
+            fits = (held + (count + 1) * (n_fft // 2 + 1)) * 8 <= _CACHED_SPECTRA_BYTES
+            # Recordings of ever other lengths would fill the cache with spectra used once; and what is held
+            # stays, for with more lengths than fit each would drive out the next.
             if not fits or self._asked[n_fft] < count // 4:
                 return self._transform(rows, n_fft).to(device)
-            while len(self._spectra) >= 3:
-                self._spectra.popitem(last=False)
             self._spectra[key] = self._transform([*range(count), -1], n_fft).to(device)
         return self._spectra[key][rows]  # row -1, the last, is no cabin
 
