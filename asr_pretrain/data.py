@@ -1,83 +1,32 @@
-"""Transcribed utterances of the train split, cut into batches that depend on the seed and the step alone."""
+"""Batches of transcribed speech, heard in a car: a pure function of the seed and the step.
+
+Workers decode and augment on demand; which utterance is in which batch is `asr_pretrain/plan.py`'s affair.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from asr_pretrain.augment.cabin import cabin_bank
 from asr_pretrain.augment.car import Car
 from asr_pretrain.augment.listening import Listening, change_speed, spec_augment
 from asr_pretrain.augment.noise import NoiseBank
 from asr_pretrain.encoder import SUBSAMPLING, RunningMean
-from asr_pretrain.pack import Pack, cache_folder, pack
-from asr_pretrain.phonemes import PhonemeError, phone_ids
-from asr_pretrain.recipe import Perturbation, RecipeError, Surroundings
-from data_splits.manifest import read_manifest
+from asr_pretrain.loader_rate import measure_loader, one_thread
+from asr_pretrain.logmel import HOP_SAMPLES, N_MELS
+from asr_pretrain.pack import SAMPLE_RATE_HZ, cache_folder
+from asr_pretrain.plan import Group, Plan, Utterances
+from asr_pretrain.recipe import Perturbation, Surroundings
+from asr_pretrain.transcripts import Transcribed, read_rows, transcribed
+from asr_pretrain.variations import Variations
 
-POOL_BATCHES = 40
-"""Batches cut from one length-sorted pool: near-equal lengths inside a batch, variety between batches."""
-
-
-@dataclass(frozen=True)
-class Transcribed:
-    """Utterances with their phone ids, row for row."""
-
-    waveforms: Pack
-    phones: list[list[int]]
-    weights: np.ndarray
-    """Times each utterance is seen per epoch, on average."""
-
-
-def read_rows(manifests: list[Path], keep: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
-    """Rows of several manifests that ``keep`` lets through, their audio made absolute."""
-    frames = []
-    for path in manifests:
-        frame = keep(read_manifest(path))
-        root = path.resolve().parent
-        absolute = [a if a.startswith("/") else str(root / a) for a in frame["audio"].to_list()]
-        frames.append(frame.with_columns(pl.Series("audio", absolute, dtype=pl.String)))
-    return pl.concat(frames, how="diagonal_relaxed")
-
-
-def transcribed(
-    manifests: list[Path], split: str, max_duration_s: float, source_weights: dict[str, float]
-) -> Transcribed:
-    """Speech rows of ``split`` with a text. Raises RecipeError when there are none."""
-    frame = read_rows(
-        manifests,
-        lambda f: f.filter(
-            (pl.col("split") == split)
-            & pl.col("text").is_not_null()
-            & pl.col("noise_parent").is_null()
-            & pl.col("duration_s").is_between(0.2, max_duration_s)
-        ),
-    )
-    phones: list[list[int]] = []
-    for text in frame["text"].to_list():
-        try:
-            phones.append(phone_ids(text))
-        except PhonemeError:
-            phones.append([])
-    frame = frame.with_columns(pl.Series("_phones", [len(p) for p in phones]))
-    # CTC needs an encoder frame for every phone; a text longer than its audio is a wrong text.
-    fits = frame.select(
-        (pl.col("_phones") > 0) & (pl.col("_phones") < pl.col("duration_s") * 100 / SUBSAMPLING)
-    ).to_series()
-    frame = frame.filter(fits)
-    if not len(frame):
-        raise RecipeError(
-            f"{', '.join(map(str, manifests))}: no {split} row with a text; run `data-splits plan`"
-        )
-    weights = np.array([source_weights.get(s or "", 1.0) for s in frame["source"].to_list()])
-    kept = [p for p, keep in zip(phones, fits.to_list(), strict=True) if keep]
-    return Transcribed(pack(frame, Path("/"), label=f"decoding {split} speech"), kept, weights)
+__all__ = ["SpeechBatches", "Transcribed", "build_car", "measure_loader", "read_rows", "transcribed"]
 
 
 def build_car(manifests: list[Path], surroundings: Surroundings, part: str) -> Car:
@@ -102,7 +51,12 @@ def build_car(manifests: list[Path], surroundings: Surroundings, part: str) -> C
 
 
 class SpeechBatches:
-    """Batches of log-mels with phone targets; ``batch(step, rank, world)`` is a pure function of the seed."""
+    """Batches of log-mels with phone targets.
+
+    Batch number ``(step × world + rank) × accumulate + micro`` is a pure function of the data, the recipe,
+    the seed and ``world × accumulate``: other processes hear the same batches in the same steps, and a
+    resumed run goes on with the batch that it would have heard.
+    """
 
     def __init__(
         self,
@@ -114,55 +68,114 @@ class SpeechBatches:
         steps: int,
         world: int,
         seed: int,
+        *,
+        accumulate: int = 1,
+        chapter_shards: int = 25,
+        waveform: bool = False,
     ):
-        self.data, self.normalise, self.seed = data, normalise, seed
-        self.perturbation = perturbation
-        self.listening = Listening(car, perturbation)
-        self.plan = self._plan(batch_seconds, steps * world)
+        """Plans nothing yet.
 
-    def _plan(self, batch_seconds: float, count: int) -> list[np.ndarray]:
-        """Row numbers of each batch: epochs of a weighted shuffle, sorted by length within pools."""
-        durations = np.array([self.data.waveforms.duration_s(i) for i in range(len(self.data.phones))])
-        pool_seconds = batch_seconds * POOL_BATCHES
-        batches: list[np.ndarray] = []
-        rng = np.random.default_rng([self.seed, 1])
-        while len(batches) < count:
-            whole = np.floor(self.data.weights)
-            repeats = whole + (rng.random(len(durations)) < self.data.weights - whole)
-            rows = rng.permutation(np.repeat(np.arange(len(durations)), repeats.astype(int)))
-            pools = np.cumsum(durations[rows]) // pool_seconds
-            for pool in np.unique(pools):
-                members = rows[pools == pool]
-                members = members[np.argsort(durations[members], kind="stable")]
-                # A batch is padded to its longest utterance, so that is what it costs.
-                pool_batches: list[np.ndarray] = []
-                current: list[int] = []
-                for row in members:
-                    if current and durations[row] * (len(current) + 1) > batch_seconds:
-                        pool_batches.append(np.array(current))
-                        current = []
-                    current.append(int(row))
-                pool_batches.append(np.array(current))
-                batches += [pool_batches[i] for i in rng.permutation(len(pool_batches))]
-        return batches[:count]
+        Args:
+            data: the utterances.
+            car: what they are heard in.
+            perturbation: speeds, tempos, vocal tracts and masks.
+            normalise: the encoder's own normalisation of log-mels.
+            batch_seconds: of one batch, padding included; an utterance that is longer makes a batch alone.
+            steps: of the run, for `len`; batches have no end.
+            world: processes that train together.
+            seed: decides everything that is drawn.
+            accumulate: batches that each process hears in a step.
+            chapter_shards: shards that are shuffled together.
+            waveform: whether batches hold their clean ``waveform`` too, for a teacher.
 
-    def batch(self, step: int, rank: int, world: int) -> dict[str, Any]:
-        number = step * world + rank
-        rng = np.random.default_rng([self.seed, 2, number])
-        rows = self.plan[number]
-        spoken = [change_speed(self.data.waveforms[int(r)], self.listening.draw_speed(rng)) for r in rows]
-        lead = rng.integers(0, 8000, len(rows))
-        # Silence before, so the running mean has heard the car; 0.4 s after, for late CTC peaks.
-        lengths = np.array([len(s) for s in spoken]) + lead + 6400
-        speech = np.zeros((len(rows), int(lengths.max())), dtype=np.float32)
-        for row, (samples, start) in enumerate(zip(spoken, lead, strict=True)):
-            speech[row, start : start + len(samples)] = samples / 32768
-        heard = self.listening.hear(speech, lengths, rng)
-        features = spec_augment(self.normalise(heard.log_mel), self.perturbation, rng)
-        targets = [self.data.phones[int(r)] for r in rows]
+        Raises:
+            RecipeError: when every utterance has weight 0.
+        """
+        self.data, self.normalise, self.seed, self.steps = data, normalise, seed, steps
+        self.perturbation, self.world, self.accumulate = perturbation, world, accumulate
+        self.listening, self.waveform = Listening(car, perturbation), waveform
+        self.variations = Variations(perturbation)
+        utterances = Utterances(data.waveforms.n_samples, data.shard, data.weights)
+        self.plan = Plan(utterances, self.variations, batch_seconds, world * accumulate, chapter_shards, seed)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of the first epoch; those of others differ by a few where weights are fractions."""
+        return self.plan.steps_in(1)
+
+    def steps_in(self, epochs: float) -> int:
+        """Steps in which the first ``epochs`` epochs are heard."""
+        return self.plan.steps_in(epochs)
+
+    def batch(self, step: int, rank: int, world: int) -> dict[str, Any] | list[dict[str, Any]]:
+        """What a process hears in a step: a batch, or a list of them where steps accumulate several.
+
+        Returns:
+            ``features`` (batch, frames, 40), where frames is one of a few lengths and the same for all
+            batches of the step; ``n_frames`` (batch,), encoder frames with speech; ``targets``, CTC classes
+            end to end; ``target_lengths`` (batch,); ``global_targets``, their sum over all batches of the
+            step; ``hop`` (batch,), samples from log-mel to log-mel; ``seconds``, of recordings in the batch.
+            On demand ``waveform`` (batch, samples), clean, in [-1, 1]: log-mel i stands at sample i × hop.
+
+        Raises:
+            ValueError: ``world`` is not the one that was planned for.
+            AudioError: a recording cannot be read or is not as long as stated; ShardError, its shard.
+        """
+        if world != self.world:
+            raise ValueError(f"planned for {self.world} process(es), asked by one of {world}")
+        group = self.plan.group(step)
+        targets = int(self.data.phones.lengths[group.rows].sum())
+        first = rank * self.accumulate
+        batches = []
+        with one_thread():
+            for number in range(first, first + self.accumulate):
+                part = group.batch(number, of=self.plan.batches)
+                rng = np.random.default_rng([self.seed, 3, step * self.plan.batches + number])
+                batches.append({**self._heard(part, rng), "global_targets": targets})
+        return batches if self.accumulate > 1 else batches[0]
+
+    def spoken(self, group: Group, n_samples: int) -> np.ndarray:
+        """The utterances of a batch at their drawn speed, each after its lead: float32 (batch, n_samples)."""
+        speech = np.zeros((len(group.rows), n_samples), dtype=np.float32)
+        for place, row in enumerate(group.rows):
+            speed = self.variations.speed(int(group.drawn.ratio[place]))
+            lead, length = int(group.drawn.lead[place]), int(group.drawn.spoken[place])
+            samples = change_speed(self.data.waveforms[int(row)], speed)[:length]
+            speech[place, lead : lead + len(samples)] = samples / 32768
+        return speech
+
+    def _heard(self, group: Group, rng: np.random.Generator) -> dict[str, Any]:
+        car, n_samples = self.listening.car, group.frames * HOP_SAMPLES
+        speech = self.spoken(group, n_samples)
+        heard = car.apply(torch.from_numpy(speech), car.draw(rng, len(speech), n_samples))
+        warps = torch.from_numpy(rng.integers(0, len(self.listening.front_end.warps), len(speech)))
+        features = self._features(heard, group, warps)
+        n_frames = group.drawn.content // group.drawn.hop
+        rows = self.data.phones.take(group.rows)
+        seconds = int(self.data.waveforms.n_samples[group.rows].sum()) / SAMPLE_RATE_HZ
         return {
-            "features": features,
-            "n_frames": heard.n_frames // SUBSAMPLING,
-            "targets": torch.tensor([p for t in targets for p in t], dtype=torch.long),
-            "target_lengths": torch.tensor([len(t) for t in targets], dtype=torch.long),
+            "features": spec_augment(features, self.perturbation, rng),
+            "n_frames": torch.from_numpy(n_frames.astype(np.int64)) // SUBSAMPLING,
+            "targets": torch.from_numpy(rows.flat.astype(np.int64)),
+            "target_lengths": torch.from_numpy(rows.lengths.astype(np.int64)),
+            "hop": torch.from_numpy(group.drawn.hop.astype(np.int64)),
+            "seconds": seconds,
+            **({"waveform": torch.from_numpy(speech)} if self.waveform else {}),
         }
+
+    def _features(self, heard: Tensor, group: Group, warps: Tensor) -> Tensor:
+        """Normalised log-mels (batch, frames, 40), each utterance's at its own hop; zeros behind the last."""
+        log_mel = heard.new_zeros(len(heard), group.frames, N_MELS)
+        behind = torch.full((len(heard), 1, 1), group.frames)
+        hops = torch.from_numpy(group.drawn.hop.astype(np.int64))
+        for hop in np.unique(group.drawn.hop).tolist():
+            rows = torch.nonzero(hops == hop)[:, 0]
+            needed = (group.frames - 1) * hop + HOP_SAMPLES
+            made = self.listening.front_end(heard[rows, :needed], warps[rows], hop)
+            log_mel[rows, : made.shape[1]] = made
+            behind[rows] = made.shape[1]
+        features = self.normalise(log_mel)
+        return features * (torch.arange(group.frames)[None, :, None] < behind)

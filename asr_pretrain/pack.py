@@ -36,6 +36,15 @@ class Pack:
         start = int(self.ends[index - 1]) if index else 0
         return self.samples[start : int(self.ends[index])]
 
+    @property
+    def n_samples(self) -> np.ndarray:
+        """Samples of each recording (n,)."""
+        return np.diff(self.ends, prepend=0)
+
+    @property
+    def hours(self) -> float:
+        return len(self.samples) / SAMPLE_RATE_HZ / 3600
+
     def duration_s(self, index: int) -> float:
         return len(self[index]) / SAMPLE_RATE_HZ
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from asr_pretrain.augment.car import CarRecipe
+from asr_pretrain.encoder import EncoderConfig
 
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path in a recipe, where ``~`` is the user's home."""
@@ -19,6 +20,9 @@ class RecipeError(ValueError):
     """A recipe that cannot be read, or a value in it that cannot be used."""
 
 
+DEFAULT_STEPS = 2000
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -26,7 +30,12 @@ class Strict(BaseModel):
 class Optimisation(Strict):
     """How the weights move."""
 
-    steps: int = Field(2000, ge=1)
+    steps: int | None = Field(None, ge=1)
+    """Wins over ``epochs``; 2000 where neither is given."""
+    epochs: float | None = Field(None, gt=0, le=10000)
+    """Times the training rows are gone through."""
+    accumulate: int = Field(1, ge=1, le=1024)
+    """Batches a process adds up before the weights move: processes × accumulate batches are one step."""
     learning_rate: float = Field(2e-3, gt=0)
     warmup_steps: int = Field(200, ge=0)
     final_rate: float = Field(0.02, ge=0, le=1)
@@ -39,8 +48,25 @@ class Optimisation(Strict):
     seed: int = 0
     device: str = "cpu"
     precision: str = Field("fp32", pattern="^(fp32|bf16|fp16)$")
+    batch_statistics: Literal["shared", "frozen"] = "shared"
+    """Batch norms see the batches of all processes, or keep the running statistics that they have."""
     workers: int = Field(1, ge=0, le=64)
     """Processes that decode and augment while the device trains."""
+    log_every_s: float = Field(30.0, ge=0)
+
+    def total_steps(self, steps_in: Callable[[float], int] | None) -> int:
+        """The run's length, where ``steps_in`` tells the steps of a number of epochs.
+
+        Raises RecipeError for epochs of batches that are drawn anew each time and know none (None).
+        """
+        if self.steps is not None or self.epochs is None:
+            return self.steps or DEFAULT_STEPS
+        if steps_in is None:
+            raise RecipeError(
+                f"optimisation.epochs: {self.epochs:g}: these batches are drawn, not gone through; "
+                "give optimisation.steps"
+            )
+        return steps_in(self.epochs)
 
 
 class Perturbation(Strict):
@@ -67,6 +93,21 @@ class Surroundings(Strict):
     seed: int = 0
 
 
+class TrainingRecipe(Strict):
+    """What pretraining and fine-tuning have in common."""
+
+    manifests: list[HomePath] = Field(min_length=1)
+    """Planned manifests; rows of split ``train`` are learnt from, noise rows of it are the car."""
+    out: HomePath
+    init: HomePath | None = None
+    """A run's encoder.safetensors or trigger.safetensors to start from; none starts from scratch."""
+    encoder: EncoderConfig | None = None
+    """Its shape; where it is left out, the one of ``init``, or the default."""
+    optimisation: Optimisation = Optimisation()
+    perturbation: Perturbation = Perturbation()
+    surroundings: Surroundings = Surroundings()
+
+
 Recipe = TypeVar("Recipe", bound=BaseModel)
 
 
@@ -83,6 +124,11 @@ def load_recipe(path: Path, model: type[Recipe]) -> Recipe:
         raise RecipeError(f"{path}: not YAML ({error})") from error
     if not isinstance(document, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys to values, found {type(document).__name__}")
+    return validated(document, model, str(path))
+
+
+def validated(document: dict[str, Any], model: type[Recipe], source: str) -> Recipe:
+    """``document`` as a recipe. Raises RecipeError naming ``source``, each wrong key and its value."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -91,8 +137,20 @@ def load_recipe(path: Path, model: type[Recipe]) -> Recipe:
             f"(found {str(item.get('input'))[:80]!r})"
             for item in error.errors()
         ]
-        raise RecipeError(f"{path}: " + "; ".join(lines)) from error
+        raise RecipeError(f"{source}: " + "; ".join(lines)) from error
 
 
-def recipe_hash(recipe: BaseModel) -> str:
-    return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """``key: before → now`` for each value that differs, keys of nested mappings joined by dots."""
+    old, new = _flat(before), _flat(now)
+    keys = sorted(key for key in old | new if old.get(key) != new.get(key))
+    return [f"{key}: {old.get(key)!r} → {new.get(key)!r}" for key in keys]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat

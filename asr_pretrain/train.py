@@ -7,46 +7,42 @@ torchrun --standalone --nproc_per_node=2 -m asr_pretrain.cli train general.yaml
 from __future__ import annotations
 
 import argparse
-import os
-import time
+import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from asr_pretrain.brain import ResumableBrain, identity
-from asr_pretrain.checkpoint import file_sha256, git_revision, load_checkpoint, save_checkpoint
-from asr_pretrain.data import SpeechBatches, build_car, transcribed
-from asr_pretrain.encoder import Encoder, EncoderConfig
+from asr_pretrain.brain import ResumableBrain
+from asr_pretrain.checkpoint import CheckpointError, load_checkpoint
+from asr_pretrain.data import SpeechBatches, build_car, measure_loader, transcribed
+from asr_pretrain.encoder import SUBSAMPLING, Encoder, EncoderConfig
+from asr_pretrain.overrides import add_arguments, override
+from asr_pretrain.pack import SAMPLE_RATE_HZ
 from asr_pretrain.phonemes import PHONES
-from asr_pretrain.recipe import (
-    HomePath,
-    Optimisation,
-    Perturbation,
-    RecipeError,
-    Strict,
-    Surroundings,
-    load_recipe,
-    recipe_hash,
-)
+from asr_pretrain.recipe import TrainingRecipe, load_recipe
+from asr_pretrain.run import open_run
+from asr_pretrain.teacher import Teacher, TeacherConfig
+from asr_pretrain.warm_start import encoder_shape, load_encoder
 
 
-class PretrainRecipe(Strict):
-    """One pretraining run."""
+class PretrainRecipe(TrainingRecipe):
+    """One pretraining run; ``train`` rows with a text are learnt from."""
 
-    manifests: list[HomePath] = Field(min_length=1)
-    """Planned manifests; ``train`` rows with a text are learnt from, its noise rows are the car."""
-    out: HomePath
-    encoder: EncoderConfig = EncoderConfig()
-    optimisation: Optimisation = Optimisation()
-    perturbation: Perturbation = Perturbation()
-    surroundings: Surroundings = Surroundings()
     batch_seconds: float = Field(200.0, gt=1)
     max_utterance_s: float = Field(10.0, gt=0.5, le=60)
     source_weights: dict[str, float] = {}
     """Times a source is seen per epoch, 1 where not named: real recordings weigh more than synthetic."""
+    teacher: TeacherConfig | None = None
+    """A larger model on disk whose features are learnt beside the phones."""
+    chapter_shards: int = Field(25, ge=1, le=10000)
+    """Shards whose rows are shuffled and sorted by length together, and read while they are."""
+
+
+# A bias before a batch norm is subtracted again. Its gradient is rounding noise, which Adam would blow up to
+# whole steps, so that two processes would drift from one.
+IDLE_BIASES = ("conv.bias", "pointwise.bias")
 
 
 class Recogniser(nn.Module):
@@ -56,95 +52,109 @@ class Recogniser(nn.Module):
         super().__init__()
         self.encoder = Encoder(config)
         self.output = nn.Linear(config.channels, len(PHONES) + 1)
+        for name, parameter in self.encoder.named_parameters():
+            if name.endswith(IDLE_BIASES):
+                parameter.requires_grad_(False)
 
-    def forward(self, normalised: Tensor) -> Tensor:
-        """From normalised log-mels, as the batches hold them."""
-        return self.output(self.encoder.encode(normalised)).log_softmax(-1)
+    def forward(self, normalised: Tensor) -> tuple[Tensor, Tensor]:
+        """From normalised log-mels, as the batches hold them: the encoder's output and log-probabilities."""
+        encoded = self.encoder.encode(normalised)
+        return encoded, self.output(encoded).log_softmax(-1)
 
     def recognise(self, log_mel: Tensor) -> Tensor:
-        return self.forward(self.encoder.normalise(log_mel))
+        return self.forward(self.encoder.normalise(log_mel))[1]
 
 
 class CtcBrain(ResumableBrain):
-    def compute_forward(self, batch: dict[str, Tensor], stage: Any) -> Tensor:
-        return self.modules["model"](batch["features"].to(self.device))
+    """CTC on phones, and a teacher's features where ``modules["teacher"]`` is one."""
 
-    def compute_objectives(self, predictions: Tensor, batch: dict[str, Tensor], stage: Any) -> Tensor:
-        """CTC loss in nats per phone (Graves et al., 2006)."""
+    def targets(self, batch: dict[str, Tensor]) -> float:
+        return float(batch["target_lengths"].sum())
+
+    def compute_forward(self, batch: dict[str, Tensor], stage: Any) -> tuple[Tensor, Tensor]:
+        return self.modules["model"](batch["features"].to(self.device, non_blocking=True))
+
+    def compute_objectives(
+        self, predictions: tuple[Tensor, Tensor], batch: dict[str, Tensor], stage: Any
+    ) -> Tensor:
+        """CTC in nats per phone (Graves et al., 2006), and the teacher's loss per frame."""
+        encoded, log_probabilities = predictions
         loss = nn.functional.ctc_loss(
-            predictions.float().transpose(0, 1),
+            log_probabilities.float().transpose(0, 1),
             batch["targets"].to(self.device),
             batch["n_frames"].to(self.device),
             batch["target_lengths"].to(self.device),
             reduction="sum",
             zero_infinity=True,
         )
-        return loss / batch["target_lengths"].sum()
+        loss = loss / self.total_targets
+        if "teacher" in self.modules:
+            loss = loss + self.modules["teacher"](
+                encoded,
+                batch["waveform"].to(self.device),
+                frame_samples=batch["hop"].to(self.device) * SUBSAMPLING,
+                n_frames=batch["n_frames"].to(self.device),
+                frames_total=self.total_frames,
+            )
+        return loss
+
+
+def build(recipe: PretrainRecipe, world: int, accumulate: int) -> tuple[Recogniser, SpeechBatches]:
+    """The model at its start and the batches it learns from, ``world`` × ``accumulate`` of them a step.
+
+    Raises RecipeError, CheckpointError, ManifestError.
+    """
+    model = Recogniser(encoder_shape(recipe))
+    if recipe.init is not None:
+        tensors, sidecar = load_encoder(model.encoder, recipe.init)
+        if sidecar.get("phones") == list(PHONES):
+            model.load_state_dict(tensors)
+    batches = SpeechBatches(
+        transcribed(recipe.manifests, "train", recipe.max_utterance_s, recipe.source_weights),
+        build_car(recipe.manifests, recipe.surroundings, "train"),
+        recipe.perturbation,
+        model.encoder.normalise,
+        recipe.batch_seconds,
+        recipe.optimisation.steps or 0,
+        world,
+        recipe.optimisation.seed,
+        accumulate=accumulate,
+        chapter_shards=recipe.chapter_shards,
+        waveform=recipe.teacher is not None,
+    )
+    return model, batches
 
 
 def train(recipe: PretrainRecipe) -> Path:
     """Trains, or goes on with, the recipe's run; returns the path of ``encoder.safetensors``.
 
-    Raises RecipeError, ManifestError, TrainingStopped.
+    Raises RecipeError, CheckpointError, TeacherError, ManifestError, BatchError, TrainingStopped.
     """
-    import speechbrain as sb
-
-    if "RANK" in os.environ:
-        backend = "gloo" if recipe.optimisation.device == "cpu" else "nccl"
-        sb.utils.distributed.ddp_init_group({"distributed_backend": backend})
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    for path in recipe.manifests:
-        if not path.exists():
-            raise RecipeError(
-                f"{path}: no such manifest; run `data-splits plan` first, or correct `manifests`"
-            )
-    seed = recipe.optimisation.seed
-    torch.manual_seed(seed)
-    model = Recogniser(recipe.encoder)
-    data = transcribed(recipe.manifests, "train", recipe.max_utterance_s, recipe.source_weights)
-    car = build_car(recipe.manifests, recipe.surroundings, "train")
-    batches = SpeechBatches(
-        data,
-        car,
-        recipe.perturbation,
-        model.encoder.normalise,
-        recipe.batch_seconds,
-        recipe.optimisation.steps,
-        world,
-        seed,
-    )
-    hours = data.waveforms.ends[-1] / 16000 / 3600
-    parameters = sum(p.numel() for p in model.parameters())
-    manifest_hashes = [file_sha256(path) for path in recipe.manifests]
-    config = recipe.model_dump(mode="json", exclude={"out", "manifests"})
-    run_hash = recipe_hash(
-        recipe.model_copy(update={"manifests": [Path(h) for h in manifest_hashes], "out": Path()})
-    )
-    brain = CtcBrain(model, recipe.optimisation, recipe.out, identity(run_hash, manifest_hashes, config))
-    if brain.is_main:
-        print(
-            f"{len(data.phones)} utterances, {hours:.1f} h; {parameters / 1e3:.0f}k parameters, "
-            f"{recipe.encoder.macs_per_second() / 1e6:.1f} M multiply-accumulates/s; "
-            f"{recipe.optimisation.steps} steps of {recipe.batch_seconds:.0f} s on {world} process(es)",
-            flush=True,
-        )
-    brain.run(batches)
-    path = recipe.out / "encoder.safetensors"
-    if brain.is_main:
+    with open_run(recipe) as run:
+        model, batches = build(recipe, run.processes.world, run.accumulate)
+        shape, utterances = model.encoder.config, len(batches.data.phones)
+        hours = round(int(batches.data.waveforms.n_samples.sum()) / SAMPLE_RATE_HZ / 3600, 3)
+        modules: dict[str, nn.Module] = {"model": model}
         sidecar = {
             "kind": "recogniser",
-            "encoder": recipe.encoder.model_dump(mode="json"),
+            "encoder": shape.model_dump(mode="json"),
             "phones": list(PHONES),
-            "utterances": len(data.phones),
-            "hours": round(float(hours), 3),
-            "manifest_sha256": manifest_hashes,
-            "recipe": config,
-            "git_revision": git_revision(),
-            "trained_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "final_loss": brain.history[-1]["loss"],
+            "utterances": utterances,
+            "hours": hours,
         }
-        save_checkpoint(path, brain.averaged(), sidecar)
-    return path
+        if recipe.teacher is not None:
+            teacher = Teacher(recipe.teacher, shape.channels)
+            run.bind("teacher_sha256", teacher.sha256)
+            modules["teacher"], sidecar["teacher"] = teacher, teacher.card()
+        brain = CtcBrain(modules, run, recipe.optimisation.total_steps(batches.steps_in))
+        parameters = sum(p.numel() for p in model.parameters())
+        run.say(
+            f"{utterances} utterances, {hours:.1f} h; {parameters / 1e3:.0f}k parameters, "
+            f"{shape.macs_per_second() / 1e6:.1f} M multiply-accumulates/s; {brain.steps} steps of "
+            f"{run.accumulate} × {recipe.batch_seconds:.0f} s on {run.processes.world} process(es)"
+        )
+        brain.learn(batches)
+        return run.keep("encoder.safetensors", brain.average, {**sidecar, **brain.facts()})
 
 
 KEPT_ENCODER = Path(__file__).resolve().parent / "models" / "encoder.safetensors"
@@ -153,8 +163,6 @@ KEPT_ENCODER = Path(__file__).resolve().parent / "models" / "encoder.safetensors
 
 def load_recogniser(path: Path) -> tuple[Recogniser, dict[str, Any]]:
     """A trained recogniser in evaluation mode, and its sidecar. Raises CheckpointError."""
-    from asr_pretrain.checkpoint import CheckpointError
-
     tensors, sidecar = load_checkpoint(path)
     if sidecar.get("kind") != "recogniser":
         raise CheckpointError(f"{path}: holds a {sidecar.get('kind', 'training state')!r}, not a recogniser")
@@ -169,22 +177,17 @@ def add_parser(sub: Any) -> None:
         help="pretrain the encoder by CTC on phonemes",
         epilog="example: asr-pretrain train asr_pretrain/recipes/general.yaml --out runs/general",
     )
-    parser.add_argument("recipe", type=Path, help="YAML recipe")
-    parser.add_argument("--manifest", type=Path, action="append", help="planned manifest (repeatable)")
-    parser.add_argument("--out", type=Path, help="folder of the run; a run found there is resumed")
-    parser.add_argument("--steps", type=int, help="number of steps")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 …")
+    add_arguments(parser)
+    parser.add_argument(
+        "--bench-loader", type=float, metavar="SECONDS", help="only measure how fast batches are made"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    recipe = load_recipe(args.recipe, PretrainRecipe)
-    if args.manifest:
-        recipe.manifests = args.manifest
-    if args.out:
-        recipe.out = args.out
-    if args.steps:
-        recipe.optimisation.steps = args.steps
-    if args.device:
-        recipe.optimisation.device = args.device
-    print(train(recipe))
+    recipe = override(load_recipe(args.recipe, PretrainRecipe), args)
+    if args.bench_loader is None:
+        print(train(recipe))
+        return 0
+    batches = build(recipe, 1, recipe.optimisation.accumulate)[1]
+    print(json.dumps(measure_loader(batches, args.bench_loader)))
     return 0

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 from math import gcd
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -102,15 +102,15 @@ def resolve(reference: str, root: Path) -> tuple[Path, str | None]:
     name, _, member = reference.partition("::")
     if not name or "\0" in reference or ("::" in reference and not member):
         raise AudioError(f"{reference!r}: not a file, nor shard.tar::member")
-    if not PurePosixPath(name).is_absolute() and _climbs(name):
+    if not name.startswith("/") and _climbs(name):
         raise AudioError(f"{reference}: a relative path may not leave {root}")
-    if member and (PurePosixPath(member).is_absolute() or _climbs(member)):
+    if member.startswith("/") or _climbs(member):
         raise AudioError(f"{reference}: a member's path is relative and stays inside its tar")
     return root / name, member or None
 
 
 def _climbs(path: str) -> bool:
-    return os.path.normpath(path.replace("\\", "/")).split("/")[0] == ".."
+    return ".." in path and os.path.normpath(path.replace("\\", "/")).split("/")[0] == ".."
 
 
 def _max_bytes(max_s: float) -> int:
@@ -141,12 +141,9 @@ def _decode(data: bytes, reference: str, max_s: float) -> tuple[np.ndarray, int]
     """Samples (n, channels), int16 where the file is mono PCM 16 and float64 otherwise, and their rate."""
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            if file.format not in FORMATS:
-                raise AudioError(
-                    f"{reference}: {file.format} is not supported; give WAV, FLAC, Ogg Opus or MP3"
-                )
-            kind, rate_hz = file.format, file.samplerate
-            channels, n_samples = file.channels, file.frames
+            kind, rate_hz, channels, n_samples = file.format, file.samplerate, file.channels, file.frames
+            if kind not in FORMATS:
+                raise AudioError(f"{reference}: {kind} is not supported; give WAV, FLAC, Ogg Opus or MP3")
             if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
                 raise AudioError(
                     f"{reference}: {rate_hz} Hz is outside {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}; resample it"

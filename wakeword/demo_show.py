@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +98,7 @@ def write_page(
     path: Path, runs: dict[str, Path], said: list[Utterance], heard: list[Heard], score: Any
 ) -> None:
     """The HTML page: training curves, the drive, table and DET curve."""
+    from asr_pretrain.history import read_history
     from wakeword import report
 
     spans = [(u.start_s, u.end_s) for u in said if u.is_word]
@@ -111,6 +111,5 @@ def write_page(
         blocks.append(report.drive_plot(item.scores, item.step_s, spans, times, item.threshold, title, text))
     blocks += [report.score_table(score), report.det_plot(score)]
     for title, run in runs.items():
-        history = json.loads((run / "history.json").read_text(encoding="utf-8"))
-        blocks.append(report.training_curves(history, title))
+        blocks.append(report.training_curves(read_history(run), title))
     report.write_report(path, "A wake word in a driving car: the demo", blocks)

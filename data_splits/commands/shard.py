@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
-    from rich.progress import Progress
-
-# Decoded recordings that wait for the writer.
-_AHEAD = 16
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -40,9 +36,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--codec",
         choices=("flac", "opus"),
         default="flac",
-        help="flac keeps every bit, opus is about five times smaller (default: %(default)s)",
+        help="flac keeps every bit; opus is a third of its size, and slow to write (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=int, default=2, help="decoders (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="shards written at the same time (default: %(default)s)"
+    )
     return parser
 
 
@@ -53,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from data_splits.manifest import read_manifest, write_manifest
-    from data_splits.shards import is_whole, manifest_path, write_shard
+    from data_splits.shards import manifest_path, write_shard
 
     if args.per_shard < 1 or args.threads < 1:
         raise ValueError(f"--per-shard {args.per_shard} --threads {args.threads}: both are at least 1")
@@ -72,22 +70,47 @@ def run(args: argparse.Namespace) -> int:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-    n_kept = 0
+    missing = [number for number, path in enumerate(paths) if not _stands(path)]
     with bar, ThreadPoolExecutor(args.threads) as pool:
-        task = bar.add_task("shard", total=frame.height)
-        for number, path in enumerate(paths):
+        kept = set(range(n_shards)) - set(missing)
+        n_kept = sum(min(args.per_shard, frame.height - number * args.per_shard) for number in kept)
+        task = bar.add_task("shard", total=frame.height, completed=n_kept)
+        stopped = Event()
+
+        def write(number: int) -> None:
             rows = frame.slice(number * args.per_shard, args.per_shard)
-            if is_whole(path):
-                n_kept += 1
-                bar.advance(task, rows.height)
-                continue
-            items = _decoded(rows, args.manifest.parent, pool, bar, task)
-            write_shard(path, items, codec=args.codec, schema=frame.schema)
+            items = _decoded(rows, args.manifest.parent, stopped, lambda: bar.advance(task))
+            write_shard(paths[number], items, codec=args.codec, schema=frame.schema)
+
+        # libsndfile lets go of the interpreter while it decodes and encodes.
+        futures = [pool.submit(write, number) for number in missing]
+        try:
+            waiting = set(futures)
+            while waiting:
+                # Again and again, for Ctrl-C may reach a thread that cannot stop the others.
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+        finally:
+            stopped.set()
+            for future in futures:
+                future.cancel()
     whole = pl.concat([pl.read_parquet(manifest_path(path), glob=False) for path in paths])
     write_manifest(whole, result)
-    kept = f" ({n_kept} of them were there)" if n_kept else ""
-    print(f"wrote {result}: {whole.height} utterances in {n_shards} shards{kept}", file=sys.stderr)
+    old = f" ({len(kept)} of them were there)" if kept else ""
+    print(f"wrote {result}: {whole.height} utterances in {n_shards} shards{old}", file=sys.stderr)
     return 0
+
+
+def _stands(path: Path) -> bool:
+    """Whether a shard needs no writing; a damaged one is written again."""
+    from data_splits.shards import ShardError, is_whole
+
+    try:
+        return is_whole(path)
+    except ShardError as error:
+        print(f"{error}; it is written again", file=sys.stderr)
+        return False
 
 
 def _refuse_change(args: argparse.Namespace, n_rows: int) -> None:
@@ -127,29 +150,13 @@ def _refuse_change(args: argparse.Namespace, n_rows: int) -> None:
 
 
 def _decoded(
-    rows: pl.DataFrame, root: Path, pool: ThreadPoolExecutor, bar: Progress, task: Any
+    rows: pl.DataFrame, root: Path, stopped: Event, advance: Callable[[], object]
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Rows with their samples, in order, decoded a little ahead of the writer."""
-    waiting: deque[tuple[dict[str, Any], Future[np.ndarray]]] = deque()
-    try:
-        for row in rows.iter_rows(named=True):
-            waiting.append((row, pool.submit(_samples, row, root)))
-            if len(waiting) >= _AHEAD:
-                yield _next(waiting, bar, task)
-        while waiting:
-            yield _next(waiting, bar, task)
-    finally:
-        for _, future in waiting:
-            future.cancel()
-
-
-def _next(
-    waiting: deque[tuple[dict[str, Any], Future[np.ndarray]]], bar: Progress, task: Any
-) -> tuple[dict[str, Any], np.ndarray]:
-    row, future = waiting.popleft()
-    samples = future.result()
-    bar.advance(task)
-    return row, samples
+    for row in rows.iter_rows(named=True):
+        if stopped.is_set():  # another shard failed, or Ctrl-C: this one is left for the next time
+            raise InterruptedError
+        yield row, _samples(row, root)
+        advance()
 
 
 def _samples(row: dict[str, Any], root: Path) -> np.ndarray:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_pretrain import checkpoint
+from asr_pretrain import checkpoint, state
 from asr_pretrain.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from asr_pretrain.state import PREVIOUS, STATE, State, read_state, write_state
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -48,3 +49,31 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
         save_checkpoint(path, {"w": torch.zeros(1)}, {"step": 2})
     assert load_checkpoint(path)[1] == {"step": 1}
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_flipped_bit_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, {"w": torch.ones(100), "b": torch.ones(3, dtype=torch.bfloat16)}, {})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a.safetensors: damaged"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_state_before_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    if not links:
+
+        def refuse(*names: object) -> None:
+            raise PermissionError("no links here")
+
+        monkeypatch.setattr(state.os, "link", refuse)
+    for step in (1, 2, 3):
+        write_state(tmp_path, State({"w": torch.full((4,), float(step))}, {"step": step}))
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".safetensors") == [PREVIOUS, STATE]
+    assert load_checkpoint(tmp_path / PREVIOUS)[1]["step"] == 2
+    content, note = read_state(tmp_path)
+    assert content == (tmp_path / STATE).read_bytes() and not note
+    (tmp_path / STATE).unlink()
+    assert read_state(tmp_path)[0] == (tmp_path / PREVIOUS).read_bytes()
