@@ -9,11 +9,10 @@ checkpoint and changes nothing else.
 from __future__ import annotations
 
 import math
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from threading import Event
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from asr_pretrain import torchaudio_standin
 from asr_pretrain.history import History
 from asr_pretrain.loader import Batches, Failure, Loader, MicroBatch
 from asr_pretrain.norm import convert, freeze_statistics
-from asr_pretrain.processes import TrainingStopped
+from asr_pretrain.processes import TrainingStopped, asked_to_stop
 from asr_pretrain.run import Run
 from asr_pretrain.state import State, named, optimizer_tensors, write_state
 from asr_pretrain.throughput import Step, Throughput, describe, write_figures
@@ -64,7 +63,7 @@ class ResumableBrain(sb.Brain):
         self.throughput = Throughput(self.config.log_every_s, self.processes.world)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.done_steps = 0
-        self.stop_requested = False
+        self._stops, self._asked_to_stop = False, Event()
         self.total_targets = self.total_frames = 1.0
         """Of all batches of the step, over all processes."""
         self._loader: Loader | None = None
@@ -94,13 +93,7 @@ class ResumableBrain(sb.Brain):
                 self.modules[name] = nn.parallel.DistributedDataParallel(convert(module), devices)
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine down to ``final_rate``."""
-        config = self.config
-        if step < config.warmup_steps:
-            return config.learning_rate * (step + 1) / config.warmup_steps
-        progress = (step - config.warmup_steps) / max(1, self.steps - config.warmup_steps)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return config.learning_rate * (config.final_rate + (1 - config.final_rate) * cosine)
+        return self.config.rate(step, self.steps)
 
     # -- one step ------------------------------------------------------------------------------------
 
@@ -162,9 +155,9 @@ class ResumableBrain(sb.Brain):
             for_others_s=for_others_s,
             wall_s=now - began,
         )
-        rows = self.processes.gather([loss, self.stop_requested, *step])
+        rows = self.processes.gather([loss, self._asked_to_stop.is_set(), *step])
         self.throughput.add([Step(*row[2:]) for row in rows])
-        self.stop_requested = any(row[1] for row in rows)
+        self._stops = any(row[1] for row in rows)
         mean_loss = sum(row[0] for row in rows)
         if not math.isfinite(mean_loss):
             broken = [str(rank) for rank, row in enumerate(rows) if not math.isfinite(row[0])]
@@ -188,11 +181,11 @@ class ResumableBrain(sb.Brain):
                     self.average[key].copy_(value)
         self.history.losses.append(float(loss))
         last = self.done_steps == self.steps
-        if self.processes.is_main and (last or self.stop_requested or self.throughput.due()):
+        if self.processes.is_main and (last or self._stops or self.throughput.due()):
             self._log(float(loss))
-        if last or self.stop_requested or self.done_steps % self.config.checkpoint_every_steps == 0:
+        if last or self._stops or self.done_steps % self.config.checkpoint_every_steps == 0:
             self.save()
-        if self.stop_requested and not last:
+        if self._stops and not last:
             stopped = TrainingStopped(
                 f"stopped after step {self.done_steps} of {self.steps}; run the same command to go on"
             )
@@ -257,25 +250,9 @@ class ResumableBrain(sb.Brain):
             return
         loader = Loader(batches, self.run, first, self.steps)
         self._loader, self.step, self._clock = loader, first, (time.monotonic(), 0.0)
-        with _stoppable(self):
+        with asked_to_stop() as self._asked_to_stop:
             self.fit([1], loader, progressbar=self.processes.is_main and sys.stderr.isatty())
 
     def facts(self) -> dict[str, Any]:
         """What the finished model's sidecar says of its training."""
         return {"final_loss": self.history.losses[-1], "steps": self.steps, **self.throughput.totals}
-
-
-@contextmanager
-def _stoppable(brain: ResumableBrain) -> Iterator[None]:
-    """Ctrl-C and SIGTERM finish the step, save and stop."""
-
-    def request(signum: int, frame: Any) -> None:
-        brain.stop_requested = True
-
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before = {s: signal.signal(s, request) for s in handled}
-    try:
-        yield
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)

@@ -67,7 +67,7 @@ class LogMel(nn.Module):
         held = frames[:, :, :FRAME_SAMPLES]
         held.copy_(emphasised.unfold(1, FRAME_SAMPLES, hop)).mul_(self.window)
         held.addcmul_(means[:, :, None], self.window[None, None], value=PREEMPHASIS - 1)
-        spectrum = torch.view_as_real(torch.fft.rfft(frames))[:, :, : FFT_SAMPLES // 2]  # no weight at Nyquist
+        spectrum = torch.view_as_real(torch.fft.rfft(frames))[:, :, : FFT_SAMPLES // 2]  # Nyquist weighs 0
         power = spectrum[..., 0].square().addcmul_(spectrum[..., 1], spectrum[..., 1])
         if warp_index is None:
             mel = power @ self.banks[0]

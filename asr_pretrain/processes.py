@@ -6,11 +6,14 @@ What crosses from one to another is numbers, text and checkpoint bytes, never pi
 from __future__ import annotations
 
 import os
+import signal
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Event
 
 import torch
 from torch import Tensor, distributed
@@ -117,6 +120,18 @@ class Processes:
         rows = [torch.empty_like(mine) for _ in range(self.world)]
         distributed.all_gather(rows, mine)
         return rows
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Event]:
+    """An event that Ctrl-C and SIGTERM set, so that a step can be finished first."""
+    asked, handled = Event(), (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in handled}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _meet(store: distributed.Store, rank: int, world: int) -> str:

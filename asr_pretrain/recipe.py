@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -67,6 +68,14 @@ class Optimisation(Strict):
                 "give optimisation.steps"
             )
         return steps_in(self.epochs)
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of ``step``, from 0: linear warm-up, then a cosine down to ``final_rate``."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        progress = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * cosine)
 
 
 class Perturbation(Strict):

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -174,3 +175,34 @@ def test_two_processes_are_stopped_and_one_goes_on(
     whole = toy.train(recipe("whole", batch_statistics="frozen", steps=60, accumulate=2), toy.Noise())
     assert largest_difference(path, whole) < 1e-5
     assert torch.equal(*(torch.tensor([x["step"] for x in read_history(p.parent)]) for p in (path, whole)))
+
+
+@pytest.mark.slow
+def test_a_host_dies_and_the_other_goes_on_with_the_same_batches(
+    toy: ModuleType, recipe: Callable[..., TrainingRecipe], tmp_path: Path
+) -> None:
+    made = recipe("run", batch_statistics="frozen", steps=30)
+    script = TOY.parents[2] / "asr_pretrain/cluster/hosts.sh"
+    ours = script.read_text().replace("-m asr_pretrain.cli train", f"{TOY} toy")
+    (tmp_path / "hosts.sh").write_text(ours)
+    with socket.create_server(("localhost", 0)) as free:
+        port = str(free.getsockname()[1])
+    setting = {**os.environ, "HEAD": "localhost", "PORT": port, "NODES": "1:2", "PYTHON": sys.executable}
+    command = ["sh", str(tmp_path / "hosts.sh"), str(yaml_of(made)), "--slow", "0.2"]
+
+    def host() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, env=setting, stdout=subprocess.PIPE, text=True)
+
+    head = host()
+    time.sleep(4)  # the first to come holds the meeting point
+    other = host()
+    wait_for(made.out / STATE, head)
+    children = Path(f"/proc/{other.pid}/task/{other.pid}/children").read_text().split()
+    for victim in (*map(int, children), other.pid):
+        os.kill(victim, signal.SIGKILL)
+    output, _ = head.communicate(timeout=200)
+    other.communicate()
+    assert head.returncode == 0, output
+    assert "resuming" in output
+    whole = toy.train(recipe("whole", batch_statistics="frozen", steps=30, accumulate=2), toy.Noise())
+    assert largest_difference(made.out / "encoder.safetensors", whole) < 1e-5

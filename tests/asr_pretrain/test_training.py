@@ -17,6 +17,7 @@ import yaml
 
 from asr_pretrain import checkpoint
 from asr_pretrain.checkpoint import CheckpointError, file_sha256, load_checkpoint
+from asr_pretrain.cli import main
 from asr_pretrain.encoder import EncoderConfig
 from asr_pretrain.history import read_history
 from asr_pretrain.overrides import add_arguments, override
@@ -24,6 +25,7 @@ from asr_pretrain.processes import TrainingStopped
 from asr_pretrain.recipe import Optimisation, RecipeError, load_recipe
 from asr_pretrain.score import edit_distance, greedy, score
 from asr_pretrain.state import PREVIOUS, STATE
+from asr_pretrain.teacher import TeacherConfig
 from asr_pretrain.train import CtcBrain, PretrainRecipe, build, load_recogniser, train
 from data_splits.manifest import read_manifest, write_manifest
 
@@ -191,6 +193,41 @@ def test_init_takes_encoder_and_output_layer(tiny_recipe: PretrainRecipe, tmp_pa
     other = second.model_copy(update={"encoder": EncoderConfig(channels=8)})
     with pytest.raises(CheckpointError, match="the recipe asks for"):
         build(other, 1, 1)
+
+
+class Loudness(torch.nn.Module):
+    """A teacher's frozen model: one feature, the level of each 20 ms."""
+
+    width = 1
+
+    def features(self, waveform: torch.Tensor) -> torch.Tensor:
+        return waveform.unfold(1, 320, 320).square().mean(-1, keepdim=True)
+
+
+def test_a_teacher_is_learnt_from_and_left_behind(
+    tiny_recipe: PretrainRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asr_pretrain.teacher.load_frozen", lambda config: (Loudness(), "a" * 64))
+    config = TeacherConfig(kind="torchaudio", path=Path("large.safetensors"), licence="MIT")
+    recipe = tiny_recipe.model_copy(update={"teacher": config})
+    weights, sidecar = load_checkpoint(train(recipe))
+    assert not [key for key in weights if "teacher" in key]
+    assert sidecar["teacher"]["licence"] == "MIT"
+    learnt = load_checkpoint(recipe.out / STATE)[0]
+    assert "teacher.projection.weight" in learnt
+    monkeypatch.setattr("asr_pretrain.teacher.load_frozen", lambda config: (Loudness(), "b" * 64))
+    with pytest.raises(CheckpointError, match="teacher_sha256: 'aaa.*' → 'bbb"):
+        train(recipe)
+
+
+def test_the_loader_is_measured(
+    tiny_recipe: PretrainRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(json.loads(tiny_recipe.model_dump_json())))
+    assert main(["train", str(path), "--bench-loader", "0.5"]) == 0
+    assert min(json.loads(capsys.readouterr().out.splitlines()[-1]).values()) > 0
+    assert not tiny_recipe.out.exists()
 
 
 def test_the_log_says_who_waited(tiny_recipe: PretrainRecipe, capsys: pytest.CaptureFixture[str]) -> None:
