@@ -12,11 +12,11 @@ import polars as pl
 import torch
 
 from asr_pretrain.augment.car import Car, CarRecipe
-from asr_pretrain.data import build_car, read_rows
+from asr_pretrain.loading.batches import build_car, read_rows
 from asr_pretrain.logmel import LogMel
 from asr_pretrain.phonemes import PHONES, PhonemeError, phone_ids
-from asr_pretrain.recipe import RecipeError, Surroundings
 from asr_pretrain.train import KEPT_ENCODER, Recogniser, load_recogniser
+from asr_pretrain.training.recipe import RecipeError, Surroundings
 from data_splits.audio import read_audio
 
 MAX_CLIP_S = 60.0

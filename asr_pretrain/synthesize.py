@@ -227,7 +227,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the corpus and print its manifest's path."""
-    from asr_pretrain.recipe import load_recipe
+    from asr_pretrain.training.recipe import load_recipe
 
     if args.jobs < 1:
         raise SynthesizeError(f"--jobs {args.jobs}: must be 1 or more")

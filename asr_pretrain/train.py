@@ -14,17 +14,17 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor, nn
 
-from asr_pretrain.brain import ResumableBrain
-from asr_pretrain.checkpoint import CheckpointError, load_checkpoint
-from asr_pretrain.data import SpeechBatches, build_car, measure_loader, transcribed
 from asr_pretrain.encoder import SUBSAMPLING, Encoder, EncoderConfig
-from asr_pretrain.overrides import add_arguments, override
-from asr_pretrain.pack import SAMPLE_RATE_HZ
+from asr_pretrain.loading.batches import SpeechBatches, build_car, measure_loader, transcribed
+from asr_pretrain.loading.pack import SAMPLE_RATE_HZ
 from asr_pretrain.phonemes import PHONES
-from asr_pretrain.recipe import TrainingRecipe, load_recipe
-from asr_pretrain.run import open_run
-from asr_pretrain.teacher import Teacher, TeacherConfig
-from asr_pretrain.warm_start import encoder_shape, load_encoder
+from asr_pretrain.teachers.teacher import Teacher, TeacherConfig
+from asr_pretrain.training.brain import ResumableBrain
+from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint
+from asr_pretrain.training.overrides import add_arguments, override
+from asr_pretrain.training.recipe import TrainingRecipe, load_recipe
+from asr_pretrain.training.run import open_run
+from asr_pretrain.training.warm_start import encoder_shape, load_encoder
 
 
 class PretrainRecipe(TrainingRecipe):

@@ -176,7 +176,7 @@ def test_every_key_of_a_recipe_is_read_by_the_code() -> None:
         read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         for node in ast.walk(tree):
             bases = {ast.unparse(base) for base in node.bases} if isinstance(node, ast.ClassDef) else set()
-            if not any(base.endswith(("Strict", "BaseModel")) for base in bases):
+            if not any(base.endswith(("Strict", "BaseModel", "Recipe")) for base in bases):
                 continue
             for line in node.body:
                 if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):

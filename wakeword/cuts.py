@@ -15,10 +15,10 @@ from pydantic import Field
 
 from asr_pretrain.augment.car import Car
 from asr_pretrain.augment.listening import Listening, change_speed, spec_augment
-from asr_pretrain.data import read_rows
 from asr_pretrain.encoder import SUBSAMPLING, RunningMean
-from asr_pretrain.pack import pack
-from asr_pretrain.recipe import Perturbation, RecipeError, Strict
+from asr_pretrain.loading.batches import read_rows
+from asr_pretrain.loading.pack import pack
+from asr_pretrain.training.recipe import Perturbation, RecipeError, Strict
 
 SAMPLE_RATE_HZ = 16000
 FRAME_S = 0.02

@@ -188,7 +188,7 @@ def demo(folder: Path, seed: int = 0) -> Path:
     """
     import torch
 
-    from asr_pretrain.checkpoint import file_sha256
+    from asr_pretrain.training.checkpoint import file_sha256
     from data_splits.manifest import read_manifest
     from data_splits.recordings import find_recordings as find
     from mirror_device.detector import model_path

@@ -98,7 +98,7 @@ def write_page(
     path: Path, runs: dict[str, Path], said: list[Utterance], heard: list[Heard], score: Any
 ) -> None:
     """The HTML page: training curves, the drive, table and DET curve."""
-    from asr_pretrain.history import read_history
+    from asr_pretrain.training.history import read_history
     from wakeword import report
 
     spans = [(u.start_s, u.end_s) for u in said if u.is_word]

@@ -10,8 +10,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from asr_pretrain.checkpoint import write_atomically
 from asr_pretrain.encoder import folded
+from asr_pretrain.training.checkpoint import write_atomically
 from mirror_device.logmel import N_MELS, STEP_FRAMES, STEP_SAMPLES, frontend_constants
 from wakeword.model import TriggerModel
 

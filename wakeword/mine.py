@@ -18,10 +18,10 @@ import polars as pl
 import torch
 
 from asr_pretrain.augment.car import Car
-from asr_pretrain.data import build_car
+from asr_pretrain.loading.batches import build_car
+from asr_pretrain.loading.pack import Pack, pack
 from asr_pretrain.logmel import LogMel
-from asr_pretrain.pack import Pack, pack
-from asr_pretrain.recipe import RecipeError, Surroundings
+from asr_pretrain.training.recipe import RecipeError, Surroundings
 from data_splits.manifest import write_manifest
 from wakeword.cuts import select_rows
 from wakeword.model import TriggerModel, load_trigger

@@ -9,9 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from asr_pretrain.checkpoint import CheckpointError, load_checkpoint
 from asr_pretrain.encoder import Encoder, EncoderConfig
-from asr_pretrain.recipe import Strict
+from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint
+from asr_pretrain.training.recipe import Strict
+from asr_pretrain.training.warm_start import load_encoder
 
 HIT_FRAMES = 3
 Unfreeze = Literal["head", "last", "half", "all"]
@@ -70,21 +71,9 @@ def transfer(model: TriggerModel, recogniser: Path) -> dict[str, Any]:
 
     Raises CheckpointError when the shapes do not fit, naming both.
     """
-    tensors, sidecar = load_checkpoint(recogniser)
-    if sidecar.get("kind") not in ("recogniser", "trigger"):
-        raise CheckpointError(f"{recogniser}: not a finished encoder; give a run's encoder.safetensors")
-    theirs = EncoderConfig.model_validate(sidecar["encoder"])
-    if theirs != model.encoder.config:
-        raise CheckpointError(
-            f"{recogniser}: its encoder is {theirs}, the recipe asks for {model.encoder.config}; "
-            "leave `encoder` out of the recipe to take the pretrained one"
-        )
+    tensors, sidecar = load_encoder(model.encoder, recogniser)
     if sidecar["kind"] == "trigger" and sidecar["keywords"] == model.keywords:
         model.load_state_dict(tensors)  # a second round on the same word, as after mining
-        return sidecar
-    prefix = "encoder."
-    weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    model.encoder.load_state_dict(weights)
     return sidecar
 
 

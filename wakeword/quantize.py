@@ -24,9 +24,9 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from asr_pretrain.data import build_car
+from asr_pretrain.loading.batches import build_car
 from asr_pretrain.logmel import LogMel
-from asr_pretrain.recipe import Surroundings
+from asr_pretrain.training.recipe import Surroundings
 from mirror_device.logmel import STEP_FRAMES
 from wakeword.cuts import CutBatches
 from wakeword.export import StreamingTrigger, device_metadata, export_float, state_names, write_model

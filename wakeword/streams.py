@@ -146,7 +146,7 @@ class SimulatedCar:
         from asr_pretrain.augment.cabin import cabin_bank
         from asr_pretrain.augment.car import Car, CarRecipe
         from asr_pretrain.augment.noise import NoiseBank
-        from asr_pretrain.pack import cache_folder
+        from asr_pretrain.loading.pack import cache_folder
 
         recipe = recipe or CarRecipe.for_scoring()
         if recipe.noise_kinds is not None:  # decoding what is never played would take most of the start

@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor
 
-from asr_pretrain.brain import ResumableBrain
-from asr_pretrain.data import build_car
-from asr_pretrain.loader import Drawn
-from asr_pretrain.overrides import add_arguments, override
-from asr_pretrain.recipe import TrainingRecipe, load_recipe
-from asr_pretrain.run import open_run
-from asr_pretrain.warm_start import encoder_shape
+from asr_pretrain.loading.batches import build_car
+from asr_pretrain.training.brain import ResumableBrain
+from asr_pretrain.training.feed import Drawn
+from asr_pretrain.training.overrides import add_arguments, override
+from asr_pretrain.training.recipe import TrainingRecipe, load_recipe
+from asr_pretrain.training.run import open_run
+from asr_pretrain.training.warm_start import encoder_shape
 from wakeword.cuts import CutBatches, CutConfig
 from wakeword.model import HeadConfig, TriggerModel, Unfreeze, transfer, trigger_loss
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from asr_pretrain.augment.car import Car
 from asr_pretrain.logmel import HOP_SAMPLES, LogMel
-from asr_pretrain.recipe import Perturbation
+from asr_pretrain.training.recipe import Perturbation
 
 N_WARPS = 17
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import polars as pl
 
-from asr_pretrain.recipe import RecipeError
+from asr_pretrain.training.recipe import RecipeError, differences
 
 
 class RenderLog:
@@ -75,11 +75,7 @@ def refuse_change(path: Path, made_by: dict[str, Any]) -> None:
             raise RecipeError(
                 f"{path}: damaged ({error}); remove the folder's drives and render again"
             ) from error
-        old, new = _flat(before), _flat(made_by)
-        changed = [
-            f"{k}: {old.get(k)!r} → {new.get(k)!r}" for k in sorted(old | new) if old.get(k) != new.get(k)
-        ]
-        if changed:
+        if changed := differences(before, made_by):
             raise RecipeError(
                 f"{path.parent}: its drives were made otherwise ({'; '.join(changed)}); "
                 "give another --out, or remove drives/, drives.parquet and drives.json"
@@ -90,13 +86,3 @@ def refuse_change(path: Path, made_by: dict[str, Any]) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         json.dump(made_by, stream, indent=2)
     Path(name).replace(path)
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested mapping as one level: ``{"car.snr_db": [-5, 25]}``."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else key)
-    return flat

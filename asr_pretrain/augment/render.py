@@ -29,8 +29,8 @@ from asr_pretrain.augment.level import SAMPLE_RATE_HZ, word_span
 from asr_pretrain.augment.noise import BANK_VERSION, NoiseBank
 from asr_pretrain.augment.procedural import PROCEDURAL_VERSION
 from asr_pretrain.augment.progress import RenderLog, refuse_change
-from asr_pretrain.pack import cache_folder
-from asr_pretrain.recipe import HomePath, RecipeError, Strict, load_recipe
+from asr_pretrain.loading.pack import cache_folder
+from asr_pretrain.training.recipe import HomePath, RecipeError, Strict, load_recipe
 from data_splits.audio import pcm_sha256, read_audio
 from data_splits.manifest import manifest_sha256, read_manifest, write_manifest
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asr_pretrain import torchaudio_standin
-from asr_pretrain.checkpoint import file_sha256
 from asr_pretrain.teachers.files import TeacherError, check_hash, find_weights, folder_sha256
 from asr_pretrain.teachers.frozen import Frozen
+from asr_pretrain.training.checkpoint import file_sha256
 
 if TYPE_CHECKING:
-    from asr_pretrain.teacher import TeacherConfig
+    from asr_pretrain.teachers.teacher import TeacherConfig
 
 __all__ = ["Frozen", "TeacherError", "load_frozen"]
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from asr_pretrain.recipe import Strict
 from asr_pretrain.teachers.files import TeacherError, description, fit, load_plain, load_tensors
 from asr_pretrain.teachers.frozen import Frozen, Plain, Wav2Vec2, make
+from asr_pretrain.training.recipe import Strict
 
 
 class SpeechbrainShape(Strict):

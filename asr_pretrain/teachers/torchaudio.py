@@ -13,9 +13,9 @@ from typing import Any
 
 import torchaudio
 
-from asr_pretrain.recipe import Strict
 from asr_pretrain.teachers.files import TeacherError, description, fit, load_tensors
 from asr_pretrain.teachers.frozen import Frozen, Plain, Wav2Vec2, make
+from asr_pretrain.training.recipe import Strict
 
 _FACTORIES = ("wav2vec2_", "hubert_", "wavlm_")
 

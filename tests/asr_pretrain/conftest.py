@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from asr_pretrain.encoder import EncoderConfig
-from asr_pretrain.recipe import Optimisation, Surroundings
 from asr_pretrain.train import PretrainRecipe
+from asr_pretrain.training.recipe import Optimisation, Surroundings
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import sys
 import torch
 from torch import distributed, nn
 
-from asr_pretrain.norm import SharedBatchNorm1d
+from asr_pretrain.training.norm import SharedBatchNorm1d
 
 
 def differences(shape: tuple[int, ...], cut: int, offset: float, autocast: bool) -> dict[str, float]:

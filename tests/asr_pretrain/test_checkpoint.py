@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr_pretrain import checkpoint, state
-from asr_pretrain.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from asr_pretrain.state import PREVIOUS, STATE, State, read_state, write_state
+from asr_pretrain.training import checkpoint, state
+from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from asr_pretrain.training.state import PREVIOUS, STATE, State, read_state, write_state
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:

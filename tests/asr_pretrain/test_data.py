@@ -19,12 +19,12 @@ from torch.utils.data import DataLoader, Dataset
 from asr_pretrain.augment.cabin import cabin_bank
 from asr_pretrain.augment.car import Car, CarRecipe
 from asr_pretrain.augment.noise import NoiseBank
-from asr_pretrain.data import SpeechBatches, measure_loader, read_rows, transcribed
 from asr_pretrain.encoder import SUBSAMPLING, RunningMean
+from asr_pretrain.loading.batches import SpeechBatches, measure_loader, read_rows, transcribed
+from asr_pretrain.loading.ragged import Ragged
+from asr_pretrain.loading.waveforms import Waveforms
 from asr_pretrain.phonemes import PHONES, phone_ids
-from asr_pretrain.ragged import Ragged
-from asr_pretrain.recipe import Perturbation, RecipeError
-from asr_pretrain.waveforms import Waveforms
+from asr_pretrain.training.recipe import Perturbation, RecipeError
 from data_splits.audio import AudioError, ShardError, read_audio
 from data_splits.manifest import read_manifest, write_manifest
 from data_splits.shards import write_shard

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from asr_pretrain.augment.listening import change_speed
-from asr_pretrain.buckets import Buckets
-from asr_pretrain.plan import Group, Plan, Utterances
-from asr_pretrain.recipe import Perturbation, RecipeError
-from asr_pretrain.variations import Variations
+from asr_pretrain.loading.buckets import Buckets
+from asr_pretrain.loading.plan import Group, Plan, Utterances
+from asr_pretrain.loading.variations import Variations
+from asr_pretrain.training.recipe import Perturbation, RecipeError
 
 
 def utterances(n: int, shards: int, seed: int = 0, weights: np.ndarray | None = None) -> Utterances:

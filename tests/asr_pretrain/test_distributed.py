@@ -18,10 +18,10 @@ import pytest
 import torch
 import yaml
 
-from asr_pretrain.checkpoint import CheckpointError, load_checkpoint
-from asr_pretrain.history import read_history
-from asr_pretrain.recipe import TrainingRecipe
-from asr_pretrain.state import STATE
+from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint
+from asr_pretrain.training.history import read_history
+from asr_pretrain.training.recipe import TrainingRecipe
+from asr_pretrain.training.state import STATE
 
 TOY = Path(__file__).with_name("toy.py")
 
@@ -113,7 +113,7 @@ def test_a_run_goes_on_with_as_many_processes_as_share_its_batches(
     again.optimisation.accumulate = 3
     with pytest.raises(CheckpointError, match=r"optimisation.accumulate: 4 → 3"):
         toy.train(again, toy.Noise())
-    from asr_pretrain import run as module
+    from asr_pretrain.training import run as module
 
     state = module._found(made, module.Processes(0, 1, "cpu"))
     assert state is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from asr_pretrain.norm import SharedBatchNorm1d, convert, freeze_statistics
+from asr_pretrain.training.norm import SharedBatchNorm1d, convert, freeze_statistics
 
 
 def test_two_processes_normalise_as_one_with_the_whole_batch(tmp_path: Path) -> None:

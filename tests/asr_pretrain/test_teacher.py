@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from asr_pretrain import torchaudio_standin
-from asr_pretrain.checkpoint import file_sha256
-from asr_pretrain.recipe import RecipeError, Strict, load_recipe
-from asr_pretrain.teacher import Teacher, TeacherConfig, TeacherError, aligned
+from asr_pretrain.teachers.teacher import Teacher, TeacherConfig, TeacherError, aligned
+from asr_pretrain.training.checkpoint import file_sha256
+from asr_pretrain.training.recipe import RecipeError, Strict, load_recipe
 
 torchaudio_standin.install()
 import torchaudio  # noqa: E402

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from asr_pretrain import torchaudio_standin
-from asr_pretrain.teacher import Teacher, TeacherConfig, TeacherError
+from asr_pretrain.teachers.teacher import Teacher, TeacherConfig, TeacherError
 
 torchaudio_standin.install()
 import torchaudio  # noqa: E402

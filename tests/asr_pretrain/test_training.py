@@ -15,18 +15,18 @@ import pytest
 import torch
 import yaml
 
-from asr_pretrain import checkpoint
-from asr_pretrain.checkpoint import CheckpointError, file_sha256, load_checkpoint
 from asr_pretrain.cli import main
 from asr_pretrain.encoder import EncoderConfig
-from asr_pretrain.history import read_history
-from asr_pretrain.overrides import add_arguments, override
-from asr_pretrain.processes import TrainingStopped
-from asr_pretrain.recipe import Optimisation, RecipeError, load_recipe
 from asr_pretrain.score import edit_distance, greedy, score
-from asr_pretrain.state import PREVIOUS, STATE
-from asr_pretrain.teacher import TeacherConfig
+from asr_pretrain.teachers.teacher import TeacherConfig
 from asr_pretrain.train import CtcBrain, PretrainRecipe, build, load_recogniser, train
+from asr_pretrain.training import checkpoint
+from asr_pretrain.training.checkpoint import CheckpointError, file_sha256, load_checkpoint
+from asr_pretrain.training.history import read_history
+from asr_pretrain.training.overrides import add_arguments, override
+from asr_pretrain.training.processes import TrainingStopped
+from asr_pretrain.training.recipe import Optimisation, RecipeError, load_recipe
+from asr_pretrain.training.state import PREVIOUS, STATE
 from data_splits.manifest import read_manifest, write_manifest
 
 
@@ -163,7 +163,7 @@ def test_a_full_disk_stops_the_run_and_keeps_the_state(
     def no_space(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("asr_pretrain.state.write_atomically", full)
+    monkeypatch.setattr("asr_pretrain.training.state.write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         train(tiny_recipe)
     assert load_checkpoint(tiny_recipe.out / STATE)[1]["step"] == 4
@@ -207,7 +207,7 @@ class Loudness(torch.nn.Module):
 def test_a_teacher_is_learnt_from_and_left_behind(
     tiny_recipe: PretrainRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asr_pretrain.teacher.load_frozen", lambda config: (Loudness(), "a" * 64))
+    monkeypatch.setattr("asr_pretrain.teachers.teacher.load_frozen", lambda config: (Loudness(), "a" * 64))
     config = TeacherConfig(kind="torchaudio", path=Path("large.safetensors"), licence="MIT")
     recipe = tiny_recipe.model_copy(update={"teacher": config})
     weights, sidecar = load_checkpoint(train(recipe))
@@ -215,7 +215,7 @@ def test_a_teacher_is_learnt_from_and_left_behind(
     assert sidecar["teacher"]["licence"] == "MIT"
     learnt = load_checkpoint(recipe.out / STATE)[0]
     assert "teacher.projection.weight" in learnt
-    monkeypatch.setattr("asr_pretrain.teacher.load_frozen", lambda config: (Loudness(), "b" * 64))
+    monkeypatch.setattr("asr_pretrain.teachers.teacher.load_frozen", lambda config: (Loudness(), "b" * 64))
     with pytest.raises(CheckpointError, match="teacher_sha256: 'aaa.*' → 'bbb"):
         train(recipe)
 

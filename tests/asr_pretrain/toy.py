@@ -16,11 +16,11 @@ import torch
 
 from asr_pretrain.encoder import SUBSAMPLING
 from asr_pretrain.launcher import Command, launch
-from asr_pretrain.loader import Drawn
-from asr_pretrain.recipe import TrainingRecipe, load_recipe
-from asr_pretrain.run import open_run
 from asr_pretrain.train import CtcBrain, Recogniser
-from asr_pretrain.warm_start import encoder_shape
+from asr_pretrain.training.feed import Drawn
+from asr_pretrain.training.recipe import TrainingRecipe, load_recipe
+from asr_pretrain.training.run import open_run
+from asr_pretrain.training.warm_start import encoder_shape
 
 ROWS, FRAMES = 3, 64
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from asr_pretrain.augment.listening import change_speed
-from asr_pretrain.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from asr_pretrain.encoder import EncoderConfig
 from asr_pretrain.logmel import LogMel
-from asr_pretrain.recipe import Optimisation, RecipeError, Surroundings
 from asr_pretrain.train import Recogniser
+from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from asr_pretrain.training.recipe import Optimisation, RecipeError, Surroundings
 from mirror_device import Detector
 from mirror_device.logmel import STEP_SAMPLES
 from wakeword.cuts import CutBatches, tight_span
@@ -76,7 +76,7 @@ def test_loss_wants_the_word_at_its_end_and_silence_elsewhere() -> None:
 
 
 def test_batches_repeat_from_their_seed(tiny_corpus: Path, tmp_path: Path) -> None:
-    from asr_pretrain.data import build_car
+    from asr_pretrain.loading.batches import build_car
 
     recipe = recipe_for(tiny_corpus, tmp_path)
     car = build_car(recipe.manifests, recipe.surroundings, "train")

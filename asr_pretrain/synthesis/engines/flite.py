@@ -58,6 +58,29 @@ def _voice(name: str) -> ctypes._Pointer[_FliteVoice]:
 
 
 @functools.cache
+def _warm() -> None:
+    """Sets every feature and speaks once with each voice: the first time sounds unlike all later ones."""
+    diphones = {"duration_stretch": 1.0, "int_f0_target_mean": _PITCH_HZ, "int_f0_target_stddev": _SPREAD_HZ}
+    for name in _VOICES:
+        _say("hello there", name, diphones if name == _DIPHONES else {"f0_shift": 1.0})
+
+
+def _say(text: str, name: str, settings: dict[str, float]) -> tuple[np.ndarray, int]:
+    """Samples (n,), n possibly 0, and their rate in Hz."""
+    library, speaker = _library(), _voice(name)
+    for feature, value in settings.items():
+        library.feat_set_float(speaker.contents.features, feature.encode(), value)
+    _libc().srand(1)  # the excitation's noise comes from the C library
+    wave = library.flite_text_to_wave(text.encode("ascii", "ignore"), speaker)
+    if not wave or wave.contents.num_samples == 0:
+        return np.zeros(0, np.int16), 16000
+    samples = np.ctypeslib.as_array(wave.contents.samples, (wave.contents.num_samples,)).copy()
+    rate_hz = int(wave.contents.sample_rate)
+    library.delete_wave(wave)
+    return samples, rate_hz
+
+
+@functools.cache
 def version() -> str | None:
     """2.2, the only one whose structures are known here, or None."""
     try:
@@ -83,7 +106,7 @@ def speak(text: str, voice: Voice) -> np.ndarray:
     Raises:
         SynthesisError: nothing was spoken.
     """
-    library, speaker = _library(), _voice(voice.accent)
+    _warm()
     higher = 2 ** ((voice.pitch - 50) / 60)
     settings = {"f0_shift": higher}  # of the recorded voices, whose rate is fixed
     if voice.accent == _DIPHONES:
@@ -92,15 +115,9 @@ def speak(text: str, voice: Voice) -> np.ndarray:
             "int_f0_target_mean": _PITCH_HZ * higher,
             "int_f0_target_stddev": _SPREAD_HZ * voice.pitch_range / 50,
         }
-    for name, value in settings.items():
-        library.feat_set_float(speaker.contents.features, name.encode(), value)
-    _libc().srand(1)  # the excitation's noise comes from the C library
-    wave = library.flite_text_to_wave(text.encode("ascii", "ignore"), speaker)
-    if not wave or wave.contents.num_samples == 0:
+    samples, rate_hz = _say(text, voice.accent, settings)
+    if not len(samples):
         raise SynthesisError(f"flite speaks nothing for {text[:60]!r} with voice {voice.accent!r}")
-    samples = np.ctypeslib.as_array(wave.contents.samples, (wave.contents.num_samples,)).copy()
-    rate_hz = wave.contents.sample_rate
-    library.delete_wave(wave)
     return shape(samples, rate_hz, text, voice)
 
 

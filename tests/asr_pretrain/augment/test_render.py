@@ -11,7 +11,7 @@ import soundfile
 
 from asr_pretrain.augment import render as module
 from asr_pretrain.augment.render import PerPart, RenderRecipe, render
-from asr_pretrain.recipe import RecipeError, load_recipe
+from asr_pretrain.training.recipe import RecipeError, load_recipe
 from data_splits.audio import pcm_sha256, read_audio
 from data_splits.manifest import read_manifest, write_manifest
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from asr_pretrain.recipe import load_recipe
 from asr_pretrain.synthesis.recipe import SynthesisRecipe
+from asr_pretrain.training.recipe import load_recipe
 
 TINY = Path(__file__).resolve().parents[3] / "asr_pretrain" / "recipes" / "synthesize_tiny.yaml"
 

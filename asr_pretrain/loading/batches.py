@@ -1,6 +1,6 @@
 """Batches of transcribed speech, heard in a car: a pure function of the seed and the step.
 
-Workers decode and augment on demand; which utterance is in which batch is `asr_pretrain/plan.py`'s affair.
+Workers decode and augment on demand; `asr_pretrain/loading/plan.py` says which utterance is in which batch.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from asr_pretrain.augment.car import Car
 from asr_pretrain.augment.listening import Listening, change_speed, spec_augment
 from asr_pretrain.augment.noise import NoiseBank
 from asr_pretrain.encoder import SUBSAMPLING, RunningMean
-from asr_pretrain.loader_rate import measure_loader, one_thread
+from asr_pretrain.loading.pack import SAMPLE_RATE_HZ, cache_folder
+from asr_pretrain.loading.plan import Group, Plan, Utterances
+from asr_pretrain.loading.rate import measure_loader, one_thread
+from asr_pretrain.loading.transcripts import Transcribed, read_rows, transcribed
+from asr_pretrain.loading.variations import Variations
 from asr_pretrain.logmel import HOP_SAMPLES, N_MELS
-from asr_pretrain.pack import SAMPLE_RATE_HZ, cache_folder
-from asr_pretrain.plan import Group, Plan, Utterances
-from asr_pretrain.recipe import Perturbation, Surroundings
-from asr_pretrain.transcripts import Transcribed, read_rows, transcribed
-from asr_pretrain.variations import Variations
+from asr_pretrain.training.recipe import Perturbation, Surroundings
 
 __all__ = ["SpeechBatches", "Transcribed", "build_car", "measure_loader", "read_rows", "transcribed"]
 

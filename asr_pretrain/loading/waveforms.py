@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from asr_pretrain.pack import SAMPLE_RATE_HZ, Pack, pack
-from asr_pretrain.ragged import Ragged
+from asr_pretrain.loading.pack import SAMPLE_RATE_HZ, Pack, pack
+from asr_pretrain.loading.ragged import Ragged
 from data_splits.audio import AudioError, read_audio
 from data_splits.members import open_shard
 

@@ -17,9 +17,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from asr_pretrain.buckets import Buckets
-from asr_pretrain.recipe import RecipeError
-from asr_pretrain.variations import Drawn, Variations
+from asr_pretrain.loading.buckets import Buckets
+from asr_pretrain.loading.variations import Drawn, Variations
+from asr_pretrain.training.recipe import RecipeError
 
 
 @dataclass(frozen=True)

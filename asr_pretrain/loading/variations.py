@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from asr_pretrain.logmel import HOP_SAMPLES
-from asr_pretrain.recipe import Perturbation
+from asr_pretrain.training.recipe import Perturbation
 
 MAX_DENOMINATOR = 24
 """Of the resampling ratios, as `asr_pretrain.augment.listening.change_speed` rounds them."""

@@ -12,10 +12,10 @@ import torch
 
 from asr_pretrain.augment.car import Car, CarRecipe
 from asr_pretrain.augment.listening import change_speed
-from asr_pretrain.pack import SAMPLE_RATE_HZ
+from asr_pretrain.loading.pack import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from asr_pretrain.data import SpeechBatches
+    from asr_pretrain.loading.batches import SpeechBatches
 
 CUT_S = 2.0
 """Length of the cuts that loaders are compared by."""

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asr_pretrain.recipe import TrainingRecipe, validated
+from asr_pretrain.training.recipe import TrainingRecipe, validated
 
 Recipe = TypeVar("Recipe", bound=TrainingRecipe)
 

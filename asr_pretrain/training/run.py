@@ -16,10 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_pretrain.checkpoint import CheckpointError, file_sha256, git_revision, save_checkpoint, unpack
-from asr_pretrain.processes import Processes, TrainingStopped
-from asr_pretrain.recipe import RecipeError, TrainingRecipe, differences
-from asr_pretrain.state import STATE, State, read_state
+from asr_pretrain.training.checkpoint import (
+    CheckpointError,
+    file_sha256,
+    git_revision,
+    save_checkpoint,
+    unpack,
+)
+from asr_pretrain.training.processes import Processes, TrainingStopped
+from asr_pretrain.training.recipe import RecipeError, TrainingRecipe, differences
+from asr_pretrain.training.state import STATE, State, read_state
 
 # Another machine has other devices and more or fewer cores; none of these moves a weight. How many batches
 # each process accumulates follows from the number of processes: their product is what stays.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from asr_pretrain.run import Run
+from asr_pretrain.training.run import Run
 
 PR_SET_PDEATHSIG = 1
 MicroBatch = dict[str, Any]

@@ -19,8 +19,8 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from asr_pretrain.recipe import HomePath, Strict
 from asr_pretrain.teachers import TeacherError, load_frozen
+from asr_pretrain.training.recipe import HomePath, Strict
 
 __all__ = ["Teacher", "TeacherConfig", "TeacherError"]
 

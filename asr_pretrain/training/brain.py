@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from asr_pretrain import torchaudio_standin
-from asr_pretrain.history import History
-from asr_pretrain.loader import Batches, Failure, Loader, MicroBatch
-from asr_pretrain.norm import convert, freeze_statistics
-from asr_pretrain.processes import TrainingStopped, asked_to_stop
-from asr_pretrain.run import Run
-from asr_pretrain.state import State, named, optimizer_tensors, write_state
-from asr_pretrain.throughput import Step, Throughput, describe, write_figures
+from asr_pretrain.training.feed import Batches, Failure, Loader, MicroBatch
+from asr_pretrain.training.history import History
+from asr_pretrain.training.norm import convert, freeze_statistics
+from asr_pretrain.training.processes import TrainingStopped, asked_to_stop
+from asr_pretrain.training.run import Run
+from asr_pretrain.training.state import State, named, optimizer_tensors, write_state
+from asr_pretrain.training.throughput import Step, Throughput, describe, write_figures
 
 torchaudio_standin.install()
 import speechbrain as sb  # noqa: E402  (after the stand-in: it imports torchaudio)

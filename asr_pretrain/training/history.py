@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from asr_pretrain.checkpoint import write_atomically
+from asr_pretrain.training.checkpoint import write_atomically
 
 HISTORY = "history.jsonl"
 

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from asr_pretrain.encoder import SUBSAMPLING
-from asr_pretrain.pack import Pack
+from asr_pretrain.loading.pack import Pack
+from asr_pretrain.loading.ragged import Ragged
+from asr_pretrain.loading.waveforms import LOOSE, Waveforms
 from asr_pretrain.phonemes import PHONES, PhonemeError, to_phones
-from asr_pretrain.ragged import Ragged
-from asr_pretrain.recipe import RecipeError
-from asr_pretrain.waveforms import LOOSE, Waveforms
+from asr_pretrain.training.recipe import RecipeError
 from data_splits.manifest import read_manifest
 
 _log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from asr_pretrain.checkpoint import CheckpointError, load_checkpoint
 from asr_pretrain.encoder import Encoder, EncoderConfig
-from asr_pretrain.recipe import TrainingRecipe
+from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint
+from asr_pretrain.training.recipe import TrainingRecipe
 
 
 def encoder_shape(recipe: TrainingRecipe) -> EncoderConfig:

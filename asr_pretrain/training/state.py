@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from asr_pretrain.checkpoint import CheckpointError, pack, unpack, write_atomically
+from asr_pretrain.training.checkpoint import CheckpointError, pack, unpack, write_atomically
 
 STATE, PREVIOUS, DAMAGED = "state.safetensors", "state.previous.safetensors", "state.damaged.safetensors"
 

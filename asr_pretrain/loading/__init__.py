@@ -1,0 +1,1 @@
+"""Which utterance is heard when, and its sound: plans, buckets, packs and shards."""
