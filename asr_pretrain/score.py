@@ -53,9 +53,16 @@ def names(ids: list[int]) -> list[str]:
 
 
 def score(
-    manifest: Path, checkpoint: Path, split: str | None = None, snr_db: float | None = None, seed: int = 0
+    manifest: Path,
+    checkpoint: Path,
+    split: str | None = None,
+    snr_db: float | None = None,
+    seed: int = 0,
+    sources: list[str] | None = None,
 ) -> dict[str, Any]:
     """PER (a fraction) over the manifest's rows with a text; at ``snr_db`` they are heard in the car first.
+
+    ``split`` and ``sources`` choose among the rows; all are scored where they are None.
 
     Raises RecipeError when no row can be scored, CheckpointError, ManifestError, AudioError.
     """
@@ -65,7 +72,9 @@ def score(
     frame = read_rows(
         [manifest],
         lambda f: f.filter(
-            pl.col("text").is_not_null() & (pl.lit(split is None) | (pl.col("split") == split))
+            pl.col("text").is_not_null()
+            & (pl.lit(split is None) | (pl.col("split") == split))
+            & (pl.lit(sources is None) | pl.col("source").is_in(sources or []))
         ),
     )
     car: Car | None = None
@@ -97,7 +106,7 @@ def score(
         utterances += 1
         seconds += duration_s
     if not utterances:
-        raise RecipeError(f"{manifest}: no row with a text to score; `text` and `split` decide")
+        raise RecipeError(f"{manifest}: no row with a text to score; `text`, `split` and `source` decide")
     return {
         "per": errors / phones,
         "utterances": utterances,
@@ -106,6 +115,7 @@ def score(
         "skipped": skipped,
         "snr_db": snr_db,
         "split": split,
+        "sources": sources,
         "checkpoint": str(checkpoint),
     }
 
@@ -125,13 +135,14 @@ def add_parser(sub: Any) -> None:
         help="a run's encoder.safetensors (default: the kept one)",
     )
     parser.add_argument("--split", choices=["train", "train_dev", "dev", "test"], help="only this split")
+    parser.add_argument("--source", action="append", help="only rows of this source (repeatable)")
     parser.add_argument("--snr-db", type=float, help="hear it in the simulated car at this SNR")
     parser.add_argument("--seed", type=int, default=0, help="seed of the car")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
-    result = score(args.manifest, args.checkpoint, args.split, args.snr_db, args.seed)
+    result = score(args.manifest, args.checkpoint, args.split, args.snr_db, args.seed, args.source)
     if args.json:
         print(json.dumps(result))
     else:

@@ -303,6 +303,8 @@ def test_score_counts_insertions_and_reads_a_manifest(tiny_recipe: PretrainRecip
     assert result["per"] > 0 and result["utterances"] > 5
     noisy = score(tiny_corpus, tiny_recipe.out / "encoder.safetensors", split="dev", snr_db=0.0)
     assert noisy["utterances"] == result["utterances"]
+    with pytest.raises(RecipeError, match="source"):
+        score(tiny_corpus, tiny_recipe.out / "encoder.safetensors", sources=["nobody"])
 
 
 @pytest.mark.parametrize(
