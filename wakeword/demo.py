@@ -175,9 +175,8 @@ def quantize(trigger: Path, plan: Path, recordings: Path, place: Path) -> None:
     command("wakeword", "quantize", trigger, "--manifest", plan, "--out", model)
     # `tune` prints every table of a score; here they would bury the demo's own.
     with (place / "tune.log").open("w", encoding="utf-8") as log, contextlib.redirect_stderr(log):
-        command(
-            "wakeword", "tune", model, recordings, "--fa-per-hour", str(FA_PER_HOUR), "--conditions", "10"
-        )
+        options = ("--fa-per-hour", str(FA_PER_HOUR), "--conditions", "10", "--drives", "2")
+        command("wakeword", "tune", model, recordings, *options)
 
 
 def demo(folder: Path, seed: int = 0) -> Path:
