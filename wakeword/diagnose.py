@@ -84,7 +84,7 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
     parser.add_argument("--threshold", type=float, help="one for all splits (default: the model's own)")
     parser.add_argument("--keyword", help="the phrase (default: the model's first)")
     parser.add_argument("--root", type=Path, help="folder of relative audio paths (default: the plan's)")
-    parser.add_argument("--recipe", type=Path, help="recipe whose `car` the training rows are heard through")
+    parser.add_argument("--recipe", type=Path, help="training recipe whose car train rows are heard in")
     parser.add_argument(
         "--max-rows", type=int, default=2000, help="takes, and negatives, of each split (default: 2000)"
     )
@@ -273,14 +273,10 @@ def _measure(
 def _training_car(args: argparse.Namespace, frame: pl.DataFrame, root: Path) -> Renderer:
     recipe = None
     if args.recipe:
-        import yaml
+        from asr_pretrain.training.recipe import load_recipe
+        from wakeword.train import TriggerRecipe
 
-        from asr_pretrain.augment.car import CarRecipe
-
-        fields = yaml.safe_load(args.recipe.read_text(encoding="utf-8"))
-        if not isinstance(fields, dict) or "car" not in fields:
-            raise StreamError(f"{args.recipe}: has no `car`; name the recipe the model was trained by")
-        recipe = CarRecipe.model_validate(fields["car"])
+        recipe = load_recipe(args.recipe, TriggerRecipe).surroundings.car
     return SimulatedCar(noise_rows(frame, "train"), root, "train", args.seed, recipe=recipe)
 
 
