@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from asr_pretrain.encoder import SUBSAMPLING, Encoder, EncoderConfig
 from asr_pretrain.loading.batches import SpeechBatches, build_car, measure_loader, transcribed
-from asr_pretrain.loading.pack import SAMPLE_RATE_HZ
 from asr_pretrain.phonemes import PHONES
 from asr_pretrain.teachers.teacher import Teacher, TeacherConfig
 from asr_pretrain.training.brain import ResumableBrain
@@ -115,7 +114,6 @@ def build(recipe: PretrainRecipe, world: int, accumulate: int) -> tuple[Recognis
         recipe.perturbation,
         model.encoder.normalise,
         recipe.batch_seconds,
-        recipe.optimisation.steps or 0,
         world,
         recipe.optimisation.seed,
         accumulate=accumulate,
@@ -133,7 +131,7 @@ def train(recipe: PretrainRecipe) -> Path:
     with open_run(recipe) as run:
         model, batches = build(recipe, run.processes.world, run.accumulate)
         shape, utterances = model.encoder.config, len(batches.data.phones)
-        hours = round(int(batches.data.waveforms.n_samples.sum()) / SAMPLE_RATE_HZ / 3600, 3)
+        hours = round(batches.data.hours, 3)
         modules: dict[str, nn.Module] = {"model": model}
         sidecar = {
             "kind": "recogniser",

@@ -65,7 +65,6 @@ class SpeechBatches:
         perturbation: Perturbation,
         normalise: RunningMean,
         batch_seconds: float,
-        steps: int,
         world: int,
         seed: int,
         *,
@@ -81,7 +80,6 @@ class SpeechBatches:
             perturbation: speeds, tempos, vocal tracts and masks.
             normalise: the encoder's own normalisation of log-mels.
             batch_seconds: of one batch, padding included; an utterance that is longer makes a batch alone.
-            steps: of the run, for `len`; batches have no end.
             world: processes that train together.
             seed: decides everything that is drawn.
             accumulate: batches that each process hears in a step.
@@ -91,20 +89,12 @@ class SpeechBatches:
         Raises:
             RecipeError: when every utterance has weight 0.
         """
-        self.data, self.normalise, self.seed, self.steps = data, normalise, seed, steps
+        self.data, self.normalise, self.seed = data, normalise, seed
         self.perturbation, self.world, self.accumulate = perturbation, world, accumulate
         self.listening, self.waveform = Listening(car, perturbation), waveform
         self.variations = Variations(perturbation)
         utterances = Utterances(data.waveforms.n_samples, data.shard, data.weights)
         self.plan = Plan(utterances, self.variations, batch_seconds, world * accumulate, chapter_shards, seed)
-
-    def __len__(self) -> int:
-        return self.steps
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps of the first epoch; those of others differ by a few where weights are fractions."""
-        return self.plan.steps_in(1)
 
     def steps_in(self, epochs: float) -> int:
         """Steps in which the first ``epochs`` epochs are heard."""
@@ -116,8 +106,8 @@ class SpeechBatches:
         Returns:
             ``features`` (batch, frames, 40), where frames is one of a few lengths and the same for all
             batches of the step; ``n_frames`` (batch,), encoder frames with speech; ``targets``, CTC classes
-            end to end; ``target_lengths`` (batch,); ``global_targets``, their sum over all batches of the
-            step; ``hop`` (batch,), samples from log-mel to log-mel; ``seconds``, of recordings in the batch.
+            end to end; ``target_lengths`` (batch,); ``hop`` (batch,), samples from log-mel to log-mel;
+            ``seconds``, of recordings in the batch.
             On demand ``waveform`` (batch, samples), clean, in [-1, 1]: log-mel i stands at sample i × hop.
 
         Raises:
@@ -127,14 +117,13 @@ class SpeechBatches:
         if world != self.world:
             raise ValueError(f"planned for {self.world} process(es), asked by one of {world}")
         group = self.plan.group(step)
-        targets = int(self.data.phones.lengths[group.rows].sum())
         first = rank * self.accumulate
         batches = []
         with one_thread():
             for number in range(first, first + self.accumulate):
                 part = group.batch(number, of=self.plan.batches)
                 rng = np.random.default_rng([self.seed, 3, step * self.plan.batches + number])
-                batches.append({**self._heard(part, rng), "global_targets": targets})
+                batches.append(self._heard(part, rng))
         return batches if self.accumulate > 1 else batches[0]
 
     def spoken(self, group: Group, n_samples: int) -> np.ndarray:

@@ -32,19 +32,8 @@ def measure_loader(batches: SpeechBatches, seconds: float = 20.0) -> dict[str, f
         at another speed, and heard in the recipe's full car. ``batches``: whole batches as training gets
         them, with log-mels and masks, by their padded length.
     """
-    plain = Car(
-        CarRecipe(
-            quiet_share=0,
-            dry_share=0,
-            speech_level_dbfs=None,
-            clip_share=0,
-            microphone_share=0,
-            floor_dbfs=None,
-            mix_share=0,
-        ),
-        batches.listening.car.rirs,
-        batches.listening.car.noise,
-    )
+    one_noise = CarRecipe.for_scoring().model_copy(update={"mix_share": 0, "noise_kinds": None})
+    plain = Car(one_noise, batches.listening.car.rirs, batches.listening.car.noise)
     rng = np.random.default_rng(0)
     n_samples = int(CUT_S * SAMPLE_RATE_HZ)
     # Those of about two seconds, so that what is decoded is what is counted.

@@ -12,6 +12,7 @@ from typing import Any
 from asr_pretrain.synthesis.engines import synthesizer
 from asr_pretrain.synthesis.mixture import text_inputs
 from asr_pretrain.synthesis.recipe import SynthesisRecipe
+from asr_pretrain.training.recipe import differences
 
 MANIFEST = "recordings.parquet"
 COVERAGE = "coverage.json"
@@ -82,23 +83,12 @@ def claim(out: Path, stamp: dict[str, Any]) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SynthesizeError(f"{path}: damaged ({error}); remove the folder and start anew") from error
-    changed = _differences(before, stamp)
+    changed = differences(before, stamp)
     if changed:
         raise SynthesizeError(
             f"{out}: was made with another recipe, other synthesizers or other texts: {'; '.join(changed)}. "
             "Put them back as they were, or give another --out"
         )
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = [*before, *(key for key in now if key not in before)]
-        return [
-            line
-            for key in keys
-            for line in _differences(before.get(key), now.get(key), f"{name}.{key}" if name else str(key))
-        ]
-    return [] if before == now else [f"{name} was {before!r} and is {now!r}"]
 
 
 @contextlib.contextmanager

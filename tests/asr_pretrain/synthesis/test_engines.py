@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
 import pytest
 
 from asr_pretrain.synthesis.engines import ENGINES, Synthesizer, synthesizer
-from asr_pretrain.synthesis.voices import PEAK, SynthesisError
+from asr_pretrain.synthesis.espeak import EspeakError
+from asr_pretrain.synthesis.voices import PEAK
 
 TEXT = "turn the music down and take me to the station"
 
@@ -51,9 +53,7 @@ def test_what_cannot_be_said_leaves_the_synthesizer_usable(engine: Synthesizer) 
     engine.start_voice(voice)
     expected = engine.speak("hello", voice)
     for text in ('"', "\\", ".", "", "(", '") (quit) ("'):
-        try:
+        with contextlib.suppress(EspeakError):  # and nothing else
             engine.speak(text, voice)
-        except ValueError as error:
-            assert isinstance(error, SynthesisError) or text in ("", ".", "(") or error
         engine.start_voice(voice)
         np.testing.assert_array_equal(engine.speak("hello", voice), expected)

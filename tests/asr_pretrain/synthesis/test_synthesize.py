@@ -94,10 +94,10 @@ def test_a_second_run_makes_only_what_is_missing(made: Path, tiny: SynthesisReci
 
 
 def test_a_changed_recipe_is_refused_by_the_key_that_changed(made: Path, tiny: SynthesisRecipe) -> None:
-    with pytest.raises(SynthesizeError, match=r"recipe\.seed was 0 and is 3"):
+    with pytest.raises(SynthesizeError, match=r"recipe\.seed: 0 → 3"):
         synthesize(changed(tiny, seed=3), made, quiet=True)
     texts = tiny.texts.model_dump() | {"wake": 0.2}
-    with pytest.raises(SynthesizeError, match=r"recipe\.texts\.wake was 0\.05 and is 0\.2"):
+    with pytest.raises(SynthesizeError, match=r"recipe\.texts\.wake: 0\.05 → 0\.2"):
         synthesize(changed(tiny, texts=texts), made, quiet=True)
 
 
@@ -110,7 +110,7 @@ def test_changed_transcripts_and_synthesizers_are_refused(
         other = json.loads(json.dumps(stamp))
         other[key][name] = "something"
         (out / STAMP).write_text(json.dumps(other))
-        with pytest.raises(SynthesizeError, match=rf"{key}\.{name} was 'something' and is None"):
+        with pytest.raises(SynthesizeError, match=rf"{key}\.{name}: 'something' → None"):
             synthesize(tiny, out, quiet=True)
     (out / STAMP).write_text("{")
     with pytest.raises(SynthesizeError, match="damaged"):
