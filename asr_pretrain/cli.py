@@ -16,6 +16,7 @@ COMMANDS = {
     "synthesize": Command("asr_pretrain.synthesize", "hundreds of hours of speech from text, in shards"),
     "prepare": Command("asr_pretrain.prepare", "another's corpus as a manifest and shards"),
     "train": Command("asr_pretrain.train", "pretrain the encoder by CTC on phonemes"),
+    "screen": Command("asr_pretrain.screen", "variants of a recipe, trained and scored one by one"),
     "score": Command("asr_pretrain.score", "phoneme error rate over a manifest"),
     "transcribe": Command("asr_pretrain.transcribe", "the phonemes of a recording"),
 }

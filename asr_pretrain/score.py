@@ -14,7 +14,8 @@ import torch
 from asr_pretrain.augment.car import Car, CarRecipe
 from asr_pretrain.loading.batches import build_car, read_rows
 from asr_pretrain.logmel import LogMel
-from asr_pretrain.phonemes import PHONES, PhonemeError, phone_ids
+from asr_pretrain.phonemes import PhonemeError, phone_ids
+from asr_pretrain.targets import Targets
 from asr_pretrain.train import KEPT_ENCODER, Recogniser, load_recogniser
 from asr_pretrain.training.recipe import RecipeError, Surroundings
 from data_splits.audio import read_audio
@@ -40,16 +41,12 @@ def greedy(log_probabilities: np.ndarray) -> list[int]:
 
 @torch.inference_mode()
 def recognise(model: Recogniser, samples: np.ndarray) -> list[int]:
-    """Phone ids of int16 or float (in [-1, 1]) ``samples`` (n,) at 16 kHz."""
+    """CTC classes of int16 or float (in [-1, 1]) ``samples`` (n,) at 16 kHz."""
     wave = torch.from_numpy(np.ascontiguousarray(samples))
     wave = wave.float() / 32768 if wave.dtype == torch.int16 else wave.float()
     # 0.4 s of silence at the end lets a causal CTC peak come out.
     wave = torch.nn.functional.pad(wave, (0, 6400))
     return greedy(model.recognise(LogMel()(wave[None]))[0].numpy())
-
-
-def names(ids: list[int]) -> list[str]:
-    return [PHONES[i - 1] for i in ids]
 
 
 def score(
@@ -68,15 +65,14 @@ def score(
     """
     from rich.progress import track
 
-    model, _ = load_recogniser(checkpoint)
-    frame = read_rows(
-        [manifest],
-        lambda f: f.filter(
-            pl.col("text").is_not_null()
-            & (pl.lit(split is None) | (pl.col("split") == split))
-            & (pl.lit(sources is None) | pl.col("source").is_in(sources or []))
-        ),
-    )
+    model, sidecar = load_recogniser(checkpoint)
+    targets = Targets.of(sidecar)
+    wanted = pl.col("text").is_not_null()
+    if split is not None:
+        wanted &= pl.col("split") == split
+    if sources is not None:
+        wanted &= pl.col("source").is_in(sources)
+    frame = read_rows([manifest], lambda f: f.filter(wanted))
     car: Car | None = None
     if snr_db is not None:
         part = split if split in ("train", "dev", "test") else "dev"
@@ -101,7 +97,7 @@ def score(
         if car is not None:
             drives = car.draw(rng, 1, len(samples), snr_db=snr_db, cabin=True)
             samples = car.apply(torch.from_numpy(samples[None]), drives)[0].numpy()
-        errors += edit_distance(reference, recognise(model, samples))
+        errors += edit_distance(reference, targets.to_phones(recognise(model, samples)))
         phones += len(reference)
         utterances += 1
         seconds += duration_s

@@ -11,12 +11,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from asr_pretrain.encoder import SUBSAMPLING, Encoder, EncoderConfig
 from asr_pretrain.loading.batches import SpeechBatches, build_car, measure_loader, transcribed
 from asr_pretrain.phonemes import PHONES
+from asr_pretrain.targets import MAX_SUBWORDS, Kind, Targets
 from asr_pretrain.teachers.teacher import Teacher, TeacherConfig
 from asr_pretrain.training.brain import ResumableBrain
 from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint
@@ -35,6 +37,14 @@ class PretrainRecipe(TrainingRecipe):
     """Times a source is seen per epoch, 1 where not named: real recordings weigh more than synthetic."""
     teacher: TeacherConfig | None = None
     """A larger model on disk whose features are learnt beside the phones."""
+    targets: Kind = "phones"
+    """What is spelled."""
+    subwords: int = Field(200, ge=40, le=MAX_SUBWORDS)
+    """How many, where they are the targets."""
+    intermediate_weight: float = Field(0.0, ge=0, lt=1)
+    """Share of the loss borne by the middle block through the same output layer (Lee & Watanabe, 2021)."""
+    shards: int | None = Field(None, ge=0)
+    """Only the first shards of each manifest, for learning curves; loose files all stay."""
     chapter_shards: int = Field(25, ge=1, le=10000)
     """Shards whose rows are shuffled and sorted by length together, and read while they are."""
 
@@ -45,48 +55,64 @@ IDLE_BIASES = ("conv.bias", "pointwise.bias")
 
 
 class Recogniser(nn.Module):
-    """Encoder and CTC output layer: log-mels in, log-probabilities (batch, frames / 4, 40) out."""
+    """Encoder and CTC output layer: log-mels in, log-probabilities (batch, frames / 4, units + 1) out."""
 
-    def __init__(self, config: EncoderConfig):
+    def __init__(self, config: EncoderConfig, units: int = len(PHONES)):
         super().__init__()
         self.encoder = Encoder(config)
-        self.output = nn.Linear(config.channels, len(PHONES) + 1)
+        self.output = nn.Linear(config.channels, units + 1)
         for name, parameter in self.encoder.named_parameters():
             if name.endswith(IDLE_BIASES):
                 parameter.requires_grad_(False)
 
-    def forward(self, normalised: Tensor) -> tuple[Tensor, Tensor]:
-        """From normalised log-mels, as the batches hold them: the encoder's output and log-probabilities."""
-        encoded = self.encoder.encode(normalised)
-        return encoded, self.output(encoded).log_softmax(-1)
+    def forward(self, normalised: Tensor, intermediate: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """From normalised log-mels, as the batches hold them.
+
+        Returns:
+            The encoder's output, and the log-probabilities from it; with ``intermediate`` also those from the
+            block in the middle.
+        """
+        layers = self.encoder.layers(normalised)
+        read = [layers[-1], layers[len(layers) // 2]] if intermediate else layers[-1:]
+        return layers[-1], [self.output(layer).log_softmax(-1) for layer in read]
 
     def recognise(self, log_mel: Tensor) -> Tensor:
-        return self.forward(self.encoder.normalise(log_mel))[1]
+        return self.forward(self.encoder.normalise(log_mel))[1][0]
+
+
+def ctc_loss(log_probabilities: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """Summed over the batch, in nats (Graves et al., 2006)."""
+    device = log_probabilities.device
+    return nn.functional.ctc_loss(
+        log_probabilities.float().transpose(0, 1),
+        batch["targets"].to(device),
+        batch["n_frames"].to(device),
+        batch["target_lengths"].to(device),
+        reduction="sum",
+        zero_infinity=True,
+    )
 
 
 class CtcBrain(ResumableBrain):
-    """CTC on phones, and a teacher's features where ``modules["teacher"]`` is one."""
+    """CTC, and a teacher's features where ``modules["teacher"]`` is one."""
+
+    intermediate_weight = 0.0
 
     def targets(self, batch: dict[str, Tensor]) -> float:
         return float(batch["target_lengths"].sum())
 
-    def compute_forward(self, batch: dict[str, Tensor], stage: Any) -> tuple[Tensor, Tensor]:
-        return self.modules["model"](batch["features"].to(self.device, non_blocking=True))
+    def compute_forward(self, batch: dict[str, Tensor], stage: Any) -> tuple[Tensor, list[Tensor]]:
+        features = batch["features"].to(self.device, non_blocking=True)
+        return self.modules["model"](features, self.intermediate_weight > 0)
 
     def compute_objectives(
-        self, predictions: tuple[Tensor, Tensor], batch: dict[str, Tensor], stage: Any
+        self, predictions: tuple[Tensor, list[Tensor]], batch: dict[str, Tensor], stage: Any
     ) -> Tensor:
-        """CTC in nats per phone (Graves et al., 2006), and the teacher's loss per frame."""
-        encoded, log_probabilities = predictions
-        loss = nn.functional.ctc_loss(
-            log_probabilities.float().transpose(0, 1),
-            batch["targets"].to(self.device),
-            batch["n_frames"].to(self.device),
-            batch["target_lengths"].to(self.device),
-            reduction="sum",
-            zero_infinity=True,
-        )
-        loss = loss / self.total_targets
+        """CTC in nats per unit, and the teacher's loss per frame."""
+        encoded, heads = predictions
+        weights = [1 - self.intermediate_weight, self.intermediate_weight][: len(heads)]
+        losses = [weight * ctc_loss(head, batch) for weight, head in zip(weights, heads, strict=True)]
+        loss = torch.stack(losses).sum() / self.total_targets
         if "teacher" in self.modules:
             loss = loss + self.modules["teacher"](
                 encoded,
@@ -103,13 +129,22 @@ def build(recipe: PretrainRecipe, world: int, accumulate: int) -> tuple[Recognis
 
     Raises RecipeError, CheckpointError, ManifestError.
     """
-    model = Recogniser(encoder_shape(recipe))
+    data = transcribed(
+        recipe.manifests,
+        "train",
+        recipe.max_utterance_s,
+        recipe.source_weights,
+        recipe.targets,
+        recipe.subwords,
+        recipe.shards,
+    )
+    model = Recogniser(encoder_shape(recipe), len(data.targets.units))
     if recipe.init is not None:
         tensors, sidecar = load_encoder(model.encoder, recipe.init)
-        if sidecar.get("phones") == list(PHONES):
+        if sidecar["kind"] == "recogniser" and Targets.of(sidecar).units == data.targets.units:
             model.load_state_dict(tensors)
     batches = SpeechBatches(
-        transcribed(recipe.manifests, "train", recipe.max_utterance_s, recipe.source_weights),
+        data,
         build_car(recipe.manifests, recipe.surroundings, "train"),
         recipe.perturbation,
         model.encoder.normalise,
@@ -130,13 +165,13 @@ def train(recipe: PretrainRecipe) -> Path:
     """
     with open_run(recipe) as run:
         model, batches = build(recipe, run.processes.world, run.accumulate)
-        shape, utterances = model.encoder.config, len(batches.data.phones)
+        shape, utterances = model.encoder.config, len(batches.data.spoken)
         hours = round(batches.data.hours, 3)
         modules: dict[str, nn.Module] = {"model": model}
         sidecar = {
             "kind": "recogniser",
             "encoder": shape.model_dump(mode="json"),
-            "phones": list(PHONES),
+            **batches.data.targets.card(),
             "utterances": utterances,
             "hours": hours,
         }
@@ -145,6 +180,7 @@ def train(recipe: PretrainRecipe) -> Path:
             run.bind("teacher_sha256", teacher.sha256)
             modules["teacher"], sidecar["teacher"] = teacher, teacher.card()
         brain = CtcBrain(modules, run, recipe.optimisation.total_steps(batches.steps_in))
+        brain.intermediate_weight = recipe.intermediate_weight
         parameters = sum(p.numel() for p in model.parameters())
         run.say(
             f"{utterances} utterances, {hours:.1f} h; {parameters / 1e3:.0f}k parameters, "
@@ -164,7 +200,8 @@ def load_recogniser(path: Path) -> tuple[Recogniser, dict[str, Any]]:
     tensors, sidecar = load_checkpoint(path)
     if sidecar.get("kind") != "recogniser":
         raise CheckpointError(f"{path}: holds a {sidecar.get('kind', 'training state')!r}, not a recogniser")
-    model = Recogniser(EncoderConfig.model_validate(sidecar["encoder"]))
+    units = len(Targets.of(sidecar).units)
+    model = Recogniser(EncoderConfig.model_validate(sidecar["encoder"]), units)
     model.load_state_dict(tensors)
     return model.eval(), sidecar
 

@@ -6,15 +6,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from asr_pretrain.score import names, recognise
+from asr_pretrain.phonemes import PHONES
+from asr_pretrain.score import recognise
+from asr_pretrain.targets import Targets
 from asr_pretrain.train import KEPT_ENCODER, load_recogniser
 from data_splits.audio import read_audio
 
 
 def transcribe(wav: Path, checkpoint: Path) -> list[str]:
     """Phones of ``wav`` (any rate; resampled to 16 kHz mono). Raises AudioError, CheckpointError."""
-    model, _ = load_recogniser(checkpoint)
-    return names(recognise(model, read_audio(str(wav.resolve()), wav.resolve().parent)))
+    model, sidecar = load_recogniser(checkpoint)
+    classes = recognise(model, read_audio(str(wav.resolve()), wav.resolve().parent))
+    return [PHONES[phone - 1] for phone in Targets.of(sidecar).to_phones(classes)]
 
 
 def add_parser(sub: Any) -> None:

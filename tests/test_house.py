@@ -29,6 +29,7 @@ MODELS = {
     "data_splits": ("data_splits.recipe:PlanRecipe",),
     "asr_pretrain": (
         "asr_pretrain.train:PretrainRecipe",
+        "asr_pretrain.screen:Screen",
         "asr_pretrain.augment.render:RenderRecipe",
         "asr_pretrain.synthesis.recipe:SynthesisRecipe",
     ),

@@ -51,7 +51,7 @@ def build_car(manifests: list[Path], surroundings: Surroundings, part: str) -> C
 
 
 class SpeechBatches:
-    """Batches of log-mels with phone targets.
+    """Batches of log-mels with what is to be spelled.
 
     Batch number ``(step × world + rank) × accumulate + micro`` is a pure function of the data, the recipe,
     the seed and ``world × accumulate``: other processes hear the same batches in the same steps, and a
@@ -143,7 +143,7 @@ class SpeechBatches:
         warps = torch.from_numpy(rng.integers(0, len(self.listening.front_end.warps), len(speech)))
         features = self._features(heard, group, warps)
         n_frames = group.drawn.content // group.drawn.hop
-        rows = self.data.phones.take(group.rows)
+        rows = self.data.spoken.take(group.rows)
         seconds = int(self.data.waveforms.n_samples[group.rows].sum()) / SAMPLE_RATE_HZ
         return {
             "features": spec_augment(features, self.perturbation, rng),

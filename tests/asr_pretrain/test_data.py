@@ -24,6 +24,7 @@ from asr_pretrain.loading.batches import SpeechBatches, measure_loader, read_row
 from asr_pretrain.loading.ragged import Ragged
 from asr_pretrain.loading.waveforms import Waveforms
 from asr_pretrain.phonemes import PHONES, phone_ids
+from asr_pretrain.targets import TargetError
 from asr_pretrain.training.recipe import Perturbation, RecipeError
 from data_splits.audio import AudioError, ShardError, read_audio
 from data_splits.manifest import read_manifest, write_manifest
@@ -108,9 +109,9 @@ def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def test_loose_files_and_shards_are_one_training_set(corpus: Path) -> None:
     data = load(corpus, real=2.5)
     frame = read_manifest(corpus)
-    assert len(data.phones) == len(data.waveforms) == 55
+    assert len(data.spoken) == len(data.waveforms) == 55
     for index in (0, 17, 39, 40, 54):
-        assert data.phones[index].tolist() == phone_ids(frame["text"][index])
+        assert data.spoken[index].tolist() == phone_ids(frame["text"][index])
         assert np.array_equal(data.waveforms[index], read_audio(frame["audio"][index], corpus.parent))
         assert data.waveforms.duration_s(index) == pytest.approx(frame["duration_s"][index])
     assert data.shard.tolist() == [n // 10 for n in range(40)] + [-1] * 15
@@ -132,8 +133,8 @@ def test_a_batch_is_what_it_says(corpus: Path, car: Car) -> None:
         assert batch["features"].isfinite().all()
         assert (batch["n_frames"] <= frames // SUBSAMPLING).all() and (batch["n_frames"] > 0).all()
         rows = made.plan.group(step).rows
-        assert batch["targets"].tolist() == [p for r in rows for p in data.phones[int(r)].tolist()]
-        assert batch["target_lengths"].tolist() == [len(data.phones[int(r)]) for r in rows]
+        assert batch["targets"].tolist() == [p for r in rows for p in data.spoken[int(r)].tolist()]
+        assert batch["target_lengths"].tolist() == [len(data.spoken[int(r)]) for r in rows]
         assert batch["seconds"] == pytest.approx(sum(data.waveforms.duration_s(int(r)) for r in rows))
         assert batch["waveform"].shape == (count, frames * 160)
         heard = (batch["waveform"] != 0).sum(1)
@@ -254,7 +255,7 @@ def test_clips_that_cannot_be_learnt_from_are_left_out_by_name(
 
     with caplog.at_level(logging.WARNING):
         data = load(copied(corpus, tmp_path, change))
-    assert len(data.phones) == len(data.waveforms) == len(data.weights) == 51
+    assert len(data.spoken) == len(data.waveforms) == len(data.weights) == 51
     said = caplog.text
     for reason in (
         "shorter than 0.2 s: 'u3'",
@@ -264,7 +265,7 @@ def test_clips_that_cannot_be_learnt_from_are_left_out_by_name(
     ):
         assert reason in said
     for index, number in ((38, 39), (39, 40), (40, 41), (41, 43), (42, 46)):
-        assert data.phones[index].tolist() == phone_ids(TEXTS[number % 5])
+        assert data.spoken[index].tolist() == phone_ids(TEXTS[number % 5])
         assert np.array_equal(data.waveforms[index], sound(number))
 
 
@@ -293,8 +294,8 @@ def test_the_phones_column_is_believed_and_checked(corpus: Path, tmp_path: Path)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     data = load(copied(corpus, tmp_path / "a", phones("K AE  T")))
-    assert data.phones[7].tolist() == [PHONES.index(p) + 1 for p in ("K", "AE", "T")]
-    with pytest.raises(RecipeError, match=r"m.parquet: train: id 'u7' has phones 'K AX T'"):
+    assert data.spoken[7].tolist() == [PHONES.index(p) + 1 for p in ("K", "AE", "T")]
+    with pytest.raises(TargetError, match=r"m.parquet: train: id 'u7' has phones 'K AX T'"):
         load(copied(corpus, tmp_path / "b", phones("K AX T")))
 
 
