@@ -14,6 +14,7 @@ COMMANDS = {
     "score": Command("wakeword.score", "FRR and FA/h on continuous streams"),
     "compare": Command("wakeword.compare", "two models on the same streams, paired"),
     "diagnose": Command("wakeword.diagnose", "bias, variance, mismatch, dev overfitting"),
+    "transfer": Command("wakeword.transfer", "what pretraining buys, cross-validated over voices"),
     "results": Command("wakeword.results", "write the README's results table"),
     "demo": Command("wakeword.demo", "the whole chain at small scale"),
 }

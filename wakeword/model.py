@@ -43,15 +43,32 @@ class TriggerModel(nn.Module):
         if logits.bias is not None:
             nn.init.constant_(logits.bias, -3.0)  # the word is rare
 
-    def forward(self, normalised: Tensor) -> Tensor:
-        """From normalised log-mels, as the batches hold them."""
-        return self.head(self.encoder.encode(normalised).transpose(1, 2))
+    def forward(self, features: Tensor, frozen: Unfreeze = "all") -> Tensor:
+        """From normalised log-mels, as the batches hold them; or from what `frozen_part` made of them."""
+        if frozen != "all":
+            return self.learning_part(features, frozen)
+        return self.head(self.encoder.encode(features).transpose(1, 2))
+
+    def frozen_part(self, normalised: Tensor, unfreeze: Unfreeze) -> Tensor:
+        """What the layers that do not learn make of normalised log-mels: (batch, frames // 4, channels)."""
+        return self.encoder.layers(normalised)[-1 - self.depth(unfreeze)]
+
+    def learning_part(self, hidden: Tensor, unfreeze: Unfreeze) -> Tensor:
+        """Logits from the output of `frozen_part`."""
+        blocks = list(self.encoder.blocks)
+        for block in blocks[len(blocks) - self.depth(unfreeze) :]:
+            hidden = block(hidden)
+        return self.head(hidden.transpose(1, 2))
+
+    def depth(self, unfreeze: Unfreeze) -> int:
+        """Blocks that learn."""
+        n_blocks = len(self.encoder.blocks)
+        return {"head": 0, "last": 1, "half": n_blocks // 2, "all": n_blocks}[unfreeze]
 
     def trained_parts(self, unfreeze: Unfreeze) -> list[nn.Module]:
         """Modules that learn at this depth; the others keep the recogniser's weights and statistics."""
         blocks = list(self.encoder.blocks)
-        depth = {"head": 0, "last": 1, "half": len(blocks) // 2, "all": len(blocks)}[unfreeze]
-        parts = [self.head, *blocks[len(blocks) - depth :]]
+        parts = [self.head, *blocks[len(blocks) - self.depth(unfreeze) :]]
         return [*parts, self.encoder.stem, self.encoder.stem_norm] if unfreeze == "all" else parts
 
     def freeze_below(self, unfreeze: Unfreeze) -> None:

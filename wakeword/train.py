@@ -12,13 +12,17 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor
 
+from asr_pretrain.encoder import SUBSAMPLING
 from asr_pretrain.loading.batches import build_car
+from asr_pretrain.logmel import N_MELS
 from asr_pretrain.training.brain import ResumableBrain
+from asr_pretrain.training.checkpoint import file_sha256
 from asr_pretrain.training.feed import Drawn
 from asr_pretrain.training.overrides import add_arguments, override
-from asr_pretrain.training.recipe import TrainingRecipe, load_recipe
+from asr_pretrain.training.recipe import HomePath, TrainingRecipe, load_recipe
 from asr_pretrain.training.run import open_run
 from asr_pretrain.training.warm_start import encoder_shape
+from wakeword.cached import CachedCuts, activations, draw, speed_up
 from wakeword.cuts import CutBatches, CutConfig
 from wakeword.model import HeadConfig, TriggerModel, Unfreeze, transfer, trigger_loss
 
@@ -35,11 +39,18 @@ class TriggerRecipe(TrainingRecipe):
     batch_size: int = Field(64, ge=2, le=4096)
     voices: list[str] | None = None
     """Only these speakers' takes of the word (cross-validation)."""
+    cached_batches: int = Field(0, ge=0, le=100_000)
+    """Above 0: this many batches are drawn once and gone through again and again, as what the frozen layers
+    make of them."""
+    cache: HomePath | None = None
+    """Where they are kept: `cuts` beside the run, unless runs are to share them."""
 
 
 class TriggerBrain(ResumableBrain):
     recipe: TriggerRecipe
     model: TriggerModel
+    frozen: Unfreeze = "all"
+    """Where batches hold what the layers below made."""
 
     def training_mode(self) -> None:
         """Frozen batch norms must not learn."""
@@ -50,7 +61,7 @@ class TriggerBrain(ResumableBrain):
         return len(batch["features"])
 
     def compute_forward(self, batch: dict[str, Tensor], stage: Any) -> Tensor:
-        return self.modules["model"](batch["features"].to(self.device))
+        return self.modules["model"](batch["features"].to(self.device), self.frozen)
 
     def compute_objectives(self, predictions: Tensor, batch: dict[str, Tensor], stage: Any) -> Tensor:
         frame_s = 0.04
@@ -72,23 +83,13 @@ def train(recipe: TriggerRecipe) -> Path:
         if recipe.init is not None:
             transfer(model, recipe.init)
             model.freeze_below(recipe.unfreeze)
-        batches = CutBatches(
-            recipe.manifests,
-            recipe.phrase,
-            recipe.cuts,
-            build_car(recipe.manifests, recipe.surroundings, "train"),
-            recipe.perturbation,
-            model.encoder.normalise,
-            recipe.batch_size,
-            recipe.optimisation.seed,
-            voices=recipe.voices,
-        )
+        batches, describe, frozen = _batches(recipe, model)
         brain = TriggerBrain({"model": model}, run, recipe.optimisation.total_steps(None))
-        brain.recipe = recipe
+        brain.recipe, brain.frozen = recipe, frozen
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         origin = "from scratch" if recipe.init is None else f"transferred, unfreeze {recipe.unfreeze}"
         run.say(
-            f"{recipe.phrase!r}: {batches.describe()}; {trained / 1e3:.0f}k parameters learn ({origin}); "
+            f"{recipe.phrase!r}: {describe}; {trained / 1e3:.0f}k parameters learn ({origin}); "
             f"{brain.steps} steps of {recipe.batch_size} cuts of {recipe.cuts.duration_s} s"
         )
         brain.learn(Drawn(batches, run.accumulate))
@@ -100,6 +101,44 @@ def train(recipe: TriggerRecipe) -> Path:
             "keywords": [recipe.phrase],
         }
         return run.keep("trigger.safetensors", brain.average, {**sidecar, **brain.facts()})
+
+
+def _batches(recipe: TriggerRecipe, model: TriggerModel) -> tuple[CutBatches | CachedCuts, str, Unfreeze]:
+    """The cuts, what is said of them, and below which layers they begin ("all": with log-mels)."""
+
+    def cuts() -> CutBatches:
+        return CutBatches(
+            recipe.manifests,
+            recipe.phrase,
+            recipe.cuts,
+            build_car(recipe.manifests, recipe.surroundings, "train"),
+            recipe.perturbation,
+            model.encoder.normalise,
+            recipe.batch_size,
+            recipe.optimisation.seed,
+            voices=recipe.voices,
+        )
+
+    if not recipe.cached_batches:
+        drawn = cuts()
+        return drawn, drawn.describe(), "all"
+    folder = recipe.cache or recipe.out / "cuts"
+    frames = int(recipe.cuts.duration_s * 100 / recipe.perturbation.tempo[0]) // SUBSAMPLING * SUBSAMPLING
+    kept = ("phrase", "cuts", "perturbation", "surroundings", "voices")
+    made_from = {
+        **{key: value for key, value in recipe.model_dump(mode="json").items() if key in kept},
+        "manifests": [file_sha256(path) for path in recipe.manifests],
+        "seed": recipe.optimisation.seed,
+    }
+    shape = (recipe.batch_size, frames, N_MELS)
+    draw(cuts, folder / "log-mels", recipe.cached_batches, shape, made_from)
+    told, frozen = f"{recipe.cached_batches * recipe.batch_size} cuts drawn once", recipe.unfreeze
+    if recipe.init is None or frozen == "all":
+        return CachedCuts(folder / "log-mels", recipe.batch_size, recipe.optimisation.seed), told, "all"
+    activations(folder / "log-mels", model, frozen, recipe.out / frozen)
+    batches = CachedCuts(recipe.out / frozen, recipe.batch_size, recipe.optimisation.seed)
+    faster = speed_up(model, folder / "log-mels", batches, frozen)
+    return batches, f"{told}, {faster:.1f} times as fast from the frozen layers' output", frozen
 
 
 def add_parser(sub: Any) -> None:

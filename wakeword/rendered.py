@@ -1,0 +1,84 @@
+"""Streams rendered once and kept as the device's log-mels, for many models to hear.
+
+A model that is being chosen hears them in seconds: the float network runs over whole streams at once, where
+the device runs step by step. Both give the same scores (tests/wakeword/test_rendered.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mirror_device.logmel import STEP_FRAMES, STEP_SAMPLES, log_mel
+from wakeword.blocks import SAMPLE_RATE_HZ, Piece, Stream, Word
+from wakeword.evaluate import Heard
+from wakeword.model import TriggerModel
+
+SMOOTHING_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A stream without its audio: log-mels (frames, 40), frames a multiple of a device step's."""
+
+    name: str
+    condition: str
+    seconds: float
+    words: tuple[Word, ...]
+    pieces: tuple[Piece, ...]
+    log_mel: np.ndarray
+
+    @classmethod
+    def of(cls, stream: Stream) -> Rendered:
+        """Through the device's front end."""
+        whole = stream.samples.size // STEP_SAMPLES * STEP_SAMPLES
+        seconds = stream.samples.size / SAMPLE_RATE_HZ
+        mels = log_mel(stream.samples[:whole])
+        return cls(stream.name, stream.condition, seconds, stream.words, stream.pieces, mels)
+
+
+def keep(streams: Iterable[Stream], folder: Path) -> list[Rendered]:
+    """The streams' log-mels: read from ``folder`` where they are there, else made and written."""
+    index = folder / "streams.json"
+    if not index.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = []
+        for number, stream in enumerate(streams):
+            made = Rendered.of(stream)
+            np.save(folder / f"{number:04d}.npy", made.log_mel)
+            rows.append({key: value for key, value in asdict(made).items() if key != "log_mel"})
+        index.write_text(json.dumps(rows), encoding="utf-8")
+    kept = []
+    for number, row in enumerate(json.loads(index.read_text(encoding="utf-8"))):
+        words = tuple(Word(**word) for word in row.pop("words"))
+        pieces = tuple(Piece(**piece) for piece in row.pop("pieces"))
+        mels = np.load(folder / f"{number:04d}.npy", mmap_mode="r")
+        kept.append(Rendered(**row, words=words, pieces=pieces, log_mel=mels))
+    return kept
+
+
+@torch.inference_mode()
+def listen(model: TriggerModel, streams: Sequence[Rendered], column: int = 0) -> list[Heard]:
+    """What the device would make of each stream, from a reset: smoothed scores, one a step of 80 ms."""
+    model.eval()
+    heard = []
+    for stream in streams:
+        mels = torch.from_numpy(np.array(stream.log_mel, dtype=np.float32))[None]
+        raw = torch.sigmoid(model(model.encoder.normalise(mels))[0, column]).numpy()
+        steps = raw.reshape(len(stream.log_mel) // STEP_FRAMES, -1).max(1)
+        scores = smoothed(steps)
+        heard.append(
+            Heard(stream.name, stream.condition, stream.seconds, stream.words, stream.pieces, scores)
+        )
+    return heard
+
+
+def smoothed(steps: np.ndarray) -> np.ndarray:
+    """The mean of each step's raw score and the one before; zero before the first."""
+    padded = np.concatenate([np.zeros(SMOOTHING_STEPS - 1, np.float32), steps.astype(np.float32)])
+    return np.lib.stride_tricks.sliding_window_view(padded, SMOOTHING_STEPS).mean(1)

@@ -1,0 +1,303 @@
+"""`wakeword transfer`: what pretraining buys, by cross-validation over voices.
+
+Every encoder × how deep it learns × how many voices it learns from, each trained once a fold and scored on
+the voices of that fold; one threshold over the folds, at the same false accepts an hour.
+
+wakeword transfer wakeword/recipes/transfer.yaml --jobs 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from asr_pretrain.screen import cpu_seconds, merged
+from asr_pretrain.training.recipe import HomePath, RecipeError, Strict, load_recipe, validated
+from data_splits.manifest import read_manifest, write_manifest
+from wakeword import scoring, statistics
+from wakeword.evaluate import Heard
+from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
+from wakeword.model import Unfreeze, load_trigger
+from wakeword.rendered import Rendered, keep, listen
+from wakeword.score import noise_rows
+from wakeword.streams import Playlist, SimulatedCar, parse_conditions
+from wakeword.train import TriggerRecipe, train
+
+SCRATCH = "scratch"
+RULE = scoring.Rule(step_s=0.08, refractory_s=1.0)
+RESULT, SCORES = "result.json", "scores.npz"
+PARTS = ("train", "train_dev", "dev")
+"""Whose voices are dealt to the folds; those of test are left alone."""
+
+
+class Grid(Strict):
+    """The cells of the table, and what they have in common."""
+
+    base: Path
+    """A fine-tuning recipe, beside the file of the grid; its manifests are replaced by each fold's."""
+    recordings: HomePath
+    out: HomePath
+    encoders: dict[str, HomePath] = {}
+    """Pretrained encoders by name; `scratch` is always there."""
+    unfreeze: list[Unfreeze] = ["head", "last", "half", "all"]
+    voices: list[int | None] = [1, 4, None]
+    """Voices that are trained on; null for all of the other folds."""
+    folds: int = Field(4, ge=2, le=20)
+    seeds: list[int] = [0]
+    conditions: list[str] = ["10", "5", "0"]
+    fa_per_hour: float = Field(1.0, gt=0)
+    scratch_changes: dict[str, Any] = {}
+    """What the recipe changes where nothing is transferred."""
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One row of the table before it is averaged."""
+
+    encoder: str
+    unfreeze: Unfreeze
+    voices: int | None
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.encoder}-{self.unfreeze}-{self.voices or 'all'}-fold{self.fold}-seed{self.seed}"
+
+
+def cells(grid: Grid, seeds: Sequence[int]) -> list[Cell]:
+    """In an order in which neighbours share their cuts."""
+    kinds: list[tuple[str, Unfreeze]] = [(SCRATCH, "all")]
+    kinds += [(encoder, depth) for encoder in grid.encoders for depth in grid.unfreeze]
+    return [
+        Cell(encoder, depth, voices, fold, seed)
+        for seed in seeds
+        for fold in range(grid.folds)
+        for voices in grid.voices
+        for encoder, depth in kinds
+    ]
+
+
+class Bench:
+    """What all cells share: folds, manifests, rendered streams."""
+
+    def __init__(self, grid: Grid, base: TriggerRecipe):
+        """Raises ManifestError, StreamError: the recordings cannot be used."""
+        self.grid, self.base = grid, base
+        self.frame = read_manifest(grid.recordings)
+        root = grid.recordings.resolve().parent
+        absolute = pl.when(pl.col("audio").str.starts_with("/")).then(pl.col("audio"))
+        self.frame = self.frame.with_columns(absolute.otherwise(pl.lit(f"{root}/") + pl.col("audio")))
+        self.takes = takes_by_voice(self.frame, base.phrase, PARTS)
+        self.folds = voice_folds(self.takes, grid.folds)
+
+    def manifest(self, fold: int) -> Path:
+        """Of one fold: its voices in dev, the others in train."""
+        path = self.grid.out / f"fold{fold}.parquet"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_manifest(hold_out(self.frame, list(self.takes), self.folds[fold]), path)
+        return path
+
+    def streams(self) -> list[Rendered]:
+        """All voices' takes in every condition, and dev's negatives but what these voices say.
+
+        Cabins and noise are those of the dev part.
+        """
+        mine = pl.col("speaker").is_in(list(self.takes))
+        label = pl.col("labels").struct.field(self.base.phrase)
+        takes = self.frame.filter(mine & pl.col("split").is_in(PARTS) & (label == 1))
+        others = self.frame.filter((pl.col("split") == "dev") & ~mine.fill_null(False))
+        frame = pl.concat([takes.with_columns(pl.lit("dev").alias("split")), others])
+        playlist = Playlist(frame, Path("/"), "dev", self.base.phrase)
+        kept = []
+        for name in [*parse_conditions(",".join(self.grid.conditions)), "negatives"]:
+
+            def made(name: str = name) -> Any:
+                car = SimulatedCar(noise_rows(self.frame, "dev"), Path("/"), "dev", 0)
+                yield from (
+                    playlist.negatives(car) if name == "negatives" else playlist.positives(name, 1, car)
+                )
+
+            kept += keep(made(), self.grid.out / "streams" / name)
+        return kept
+
+    def folder(self, cell: Cell) -> Path:
+        return self.grid.out / "cells" / cell.name
+
+    def recipe(self, cell: Cell) -> TriggerRecipe:
+        """The ordinary fine-tuning recipe of one cell."""
+        others = [voice for n, fold in enumerate(self.folds) if n != cell.fold for voice in fold]
+        chosen = some_voices(self.takes, others, cell.voices, cell.seed * 100 + cell.fold)
+        shared = f"fold{cell.fold}-voices{cell.voices or 'all'}-seed{cell.seed}"
+        document = {
+            **self.base.model_dump(mode="json", exclude_unset=True),
+            "manifests": [str(self.manifest(cell.fold))],
+            "out": str(self.folder(cell)),
+            "voices": chosen,
+            "cache": str(self.grid.out / "cuts" / shared),
+            "unfreeze": cell.unfreeze,
+            "init": None if cell.encoder == SCRATCH else str(self.grid.encoders[cell.encoder]),
+        }
+        document = merged(document, {"optimisation": {"seed": cell.seed}})
+        if cell.encoder == SCRATCH:
+            document = merged(document, self.grid.scratch_changes)
+        return validated(document, TriggerRecipe, cell.name)
+
+    def run(self, cell: Cell, streams: Sequence[Rendered]) -> None:
+        """Trains and scores a cell, unless it is done."""
+        recipe = self.recipe(cell)
+        if (recipe.out / RESULT).exists():
+            return
+        began, cpu = time.monotonic(), cpu_seconds()
+        model, _ = load_trigger(train(recipe))
+        heard = listen(model, streams)
+        arrays: dict[str, Any] = {item.name: item.scores for item in heard}
+        np.savez_compressed(recipe.out / SCORES, **arrays)
+        if cell.unfreeze != "all":
+            shutil.rmtree(recipe.out / cell.unfreeze, ignore_errors=True)  # activations: 100 MB
+        spent = {"cpu_h": (cpu_seconds() - cpu) / 3600, "wall_s": time.monotonic() - began}
+        (recipe.out / RESULT).write_text(json.dumps(spent) + "\n", encoding="utf-8")
+
+    def heard(self, cell: Cell, streams: Sequence[Rendered]) -> list[Heard]:
+        """What a finished cell made of the streams; of the takes, only those of its fold's voices count."""
+        scores = np.load(self.folder(cell) / SCORES)
+        voices = set(self.folds[cell.fold])
+        return [
+            Heard(
+                stream.name,
+                stream.condition,
+                stream.seconds,
+                tuple(word for word in stream.words if word.voice in voices),
+                stream.pieces,
+                scores[stream.name],
+            )
+            for stream in streams
+        ]
+
+
+def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
+    """Misses over all folds at the lowest threshold that keeps to ``fa_per_hour`` over their negatives."""
+    negatives = [item for item in heard if item.condition == "negatives"]
+    hours = sum(piece.end_s - piece.start_s for item in negatives for piece in item.pieces) / 3600
+    tracks = [item.track() for item in negatives]
+    threshold = scoring.lowest_threshold(tracks, hours, fa_per_hour, RULE)
+    result: dict[str, Any] = {"threshold": threshold, "hours": hours, "conditions": {}}
+    result["false_accepts"] = scoring.count_events(tracks, threshold, RULE)
+    missed, voices = [], []
+    for condition in dict.fromkeys(item.condition for item in heard if item.condition != "negatives"):
+        items = [item for item in heard if item.condition == condition]
+        miss = ~scoring.outcomes([item.track() for item in items], threshold, RULE).hit
+        result["conditions"][condition] = round(float(miss.mean()), 4)
+        missed.append(miss)
+        voices += [word.voice for item in items for word in item.words]
+    every = np.concatenate(missed)
+    result["frr"] = float(every.mean())
+    result["by_voice_95"] = statistics.bootstrap_rate(every, voices).as_list()
+    result["takes"], result["voices"] = len(missed[0]), len(set(voices))
+    return result
+
+
+def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
+    """One row for each encoder, depth, number of voices and seed of which every fold is done."""
+    grid = bench.grid
+    seeds = {int(path.parent.name.rpartition("seed")[2]) for path in grid.out.glob(f"cells/*/{RESULT}")}
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in cells(grid, sorted(seeds)):
+        if (bench.folder(cell) / RESULT).exists():
+            groups.setdefault((cell.encoder, cell.unfreeze, cell.voices, cell.seed), []).append(cell)
+    rows = []
+    for (encoder, unfreeze, voices, seed), members in groups.items():
+        if len(members) < grid.folds:
+            continue
+        heard = [item for cell in members for item in bench.heard(cell, streams)]
+        spent = [json.loads((bench.folder(cell) / RESULT).read_text(encoding="utf-8")) for cell in members]
+        key = {"encoder": encoder, "unfreeze": unfreeze, "voices": voices, "seed": seed}
+        cpu_h = round(sum(item["cpu_h"] for item in spent), 3)
+        rows.append({**key, "cpu_h": cpu_h, **pooled(heard, grid.fa_per_hour)})
+    return rows
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a table: FRR over all conditions with its interval by voice, then each condition."""
+    conditions = list(rows[0]["conditions"]) if rows else []
+    head = ["encoder", "learns", "voices", "seed", "FRR", "95 %", *(f"{c} dB" for c in conditions), "CPU-h"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        low, high = row["by_voice_95"]
+        cells = [row["encoder"], row["unfreeze"], str(row["voices"] or "all"), str(row["seed"])]
+        cells += [f"{row['frr']:.1%}", f"{low:.0%}–{high:.0%}"]
+        cells += [f"{row['conditions'][c]:.0%}" for c in conditions] + [f"{row['cpu_h']:.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def add_parser(sub: argparse._SubParsersAction) -> None:
+    """Register the subcommand."""
+    parser = sub.add_parser(
+        "transfer",
+        help="what pretraining buys, cross-validated over voices",
+        description=__doc__,
+        epilog="example: wakeword transfer wakeword/recipes/transfer.yaml --jobs 2",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("grid", type=Path, help="YAML: base recipe, encoders, depths, voices")
+    parser.add_argument("--seed", type=int, action="append", help="repeatable (default: the file's)")
+    parser.add_argument("--encoder", action="append", help=f"only this one (repeatable); {SCRATCH} is one")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--share", default="0/1", help=argparse.SUPPRESS)
+    parser.add_argument("--dry-run", action="store_true", help="list the cells and stop")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and score what is missing, print the table, write `transfer.json`."""
+    grid = load_recipe(args.grid, Grid)
+    for name, path in grid.encoders.items():
+        if name == SCRATCH or not path.exists():
+            raise RecipeError(f"{args.grid}: encoder {name!r}: {path} is not there, or the name is taken")
+    bench = Bench(grid, load_recipe(args.grid.parent / grid.base, TriggerRecipe))
+    wanted = [
+        c for c in cells(grid, args.seed or grid.seeds) if not args.encoder or c.encoder in args.encoder
+    ]
+    missing = [cell for cell in wanted if not (bench.folder(cell) / RESULT).exists()]
+    print(f"{len(missing)} of {len(wanted)} cells to do", flush=True)
+    if args.dry_run:
+        print("\n".join(cell.name for cell in missing))
+        return 0
+    streams = bench.streams()
+    for fold in range(grid.folds):
+        bench.manifest(fold)
+    if args.jobs > 1:
+        again = [sys.executable, "-m", "wakeword.cli", "transfer", str(args.grid)]
+        again += [word for seed in args.seed or [] for word in ("--seed", str(seed))]
+        again += [word for name in args.encoder or [] for word in ("--encoder", name)]
+        running = [
+            subprocess.Popen([*again, "--share", f"{n}/{args.jobs}"], stdout=sys.stderr)
+            for n in range(args.jobs)
+        ]
+        if sum(process.wait() != 0 for process in running):
+            raise RecipeError(f"{args.grid}: a process failed; its own message says why")
+    else:
+        number, of = (int(part) for part in args.share.split("/"))
+        groups = sorted({(cell.seed, cell.fold, cell.voices or 0) for cell in wanted})
+        mine = set(groups[number::of])  # cells that share their cuts stay in one process
+        for cell in missing:
+            if (cell.seed, cell.fold, cell.voices or 0) in mine:
+                bench.run(cell, streams)
+    if args.share == "0/1":
+        rows = table(bench, streams)
+        (grid.out / "transfer.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        print(markdown(rows))
+    return 0
