@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -18,9 +19,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from asr_pretrain.encoder import SUBSAMPLING
 from asr_pretrain.loading.rate import one_thread
 from wakeword.model import TriggerModel, Unfreeze
 
+TARGETS = "targets.npz"
 _ROWS = 64
 
 
@@ -37,17 +40,17 @@ class CachedCuts:
         """The set that `draw` or `activations` wrote into ``folder``."""
         self.folder, self.batch_size, self.seed = folder, batch_size, seed
         self.features = np.load(folder / "features.npy", mmap_mode="r")
-        self.spans = np.load(folder / "spans.npy")
+        with np.load(folder / TARGETS, allow_pickle=False) as targets:
+            self.targets = dict(targets)
 
     def __len__(self) -> int:
-        return len(self.spans)
+        return len(self.features)
 
     def batch(self, step: int, rank: int, world: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, 5, step * world + rank])
         rows = np.sort(rng.choice(len(self), min(self.batch_size, len(self)), replace=False))
         features = torch.from_numpy(np.asarray(self.features[rows], dtype=np.float32))
-        spans = torch.from_numpy(self.spans[rows])
-        return {"features": features, "word_start": spans[:, 0], "word_end": spans[:, 1]}
+        return {"features": features, **{k: torch.from_numpy(v[rows]) for k, v in self.targets.items()}}
 
 
 def draw(
@@ -67,15 +70,18 @@ def draw(
         return folder
     cuts, (size, n_frames, _) = make(), shape
     features = _empty(folder, (count * size, *shape[1:]))
-    spans = np.zeros((count * size, 2), dtype=np.int64)
+    targets: dict[str, list[np.ndarray]] = {}
     with one_thread():
         for number in _progress(count, f"drawing {count * size} cuts"):
             batch = cuts.batch(number, 0, 1)
             rows = slice(number * size, (number + 1) * size)
             drawn = batch["features"][:, :n_frames].numpy()
             features[rows, : drawn.shape[1]] = drawn
-            spans[rows] = torch.stack([batch["word_start"], batch["word_end"]], 1).numpy()
-    np.save(folder / "spans.npy", spans)
+            for key, value in batch.items():
+                if key != "features":
+                    targets.setdefault(key, []).append(_framed(value.numpy(), n_frames // SUBSAMPLING))
+    arrays: dict[str, Any] = {key: np.concatenate(parts) for key, parts in targets.items()}
+    np.savez(folder / TARGETS, **arrays)
     return _made(folder, made_from, features)
 
 
@@ -101,7 +107,7 @@ def activations(cached: Path, model: TriggerModel, unfreeze: Unfreeze, folder: P
         if kept is None:
             kept = _empty(folder, (len(source), *hidden.shape[1:]))
         kept[start : start + _ROWS] = hidden.numpy()
-    np.save(folder / "spans.npy", source.spans)
+    shutil.copyfile(cached / TARGETS, folder / TARGETS)
     assert kept is not None
     return _made(folder, made_from, kept)
 
@@ -115,12 +121,21 @@ def speed_up(model: TriggerModel, cached: Path, hidden: CachedCuts, unfreeze: Un
         times = []
         for step in range(3):
             began = time.monotonic()
-            model(cuts.batch(step, 0, 1)["features"], frozen).sum().backward()
+            model(cuts.batch(step, 0, 1)["features"], frozen)[0].sum().backward()
             times.append(time.monotonic() - began)
         return min(times)
 
     model.train_mode(unfreeze)
     return step_s(log_mels, "all") / step_s(hidden, unfreeze)
+
+
+def _framed(target: np.ndarray, n_frames: int) -> np.ndarray:
+    """A target of each frame, filled with −1 or cut to ``n_frames``; another as it is."""
+    if target.ndim != 2 or target.shape[1] < 65:  # a word's place, or at most 64 phones
+        return target
+    filled = np.full((len(target), n_frames), -1, dtype=target.dtype)
+    filled[:, : target.shape[1]] = target[:, :n_frames]
+    return filled
 
 
 def _empty(folder: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -19,9 +19,10 @@ from asr_pretrain.encoder import SUBSAMPLING, RunningMean
 from asr_pretrain.loading.batches import read_rows
 from asr_pretrain.loading.pack import pack
 from asr_pretrain.training.recipe import Perturbation, RecipeError, Strict
+from wakeword.spans import Placed, tight_span
+from wakeword.tasks import TaskConfig, TaskTargets
 
 SAMPLE_RATE_HZ = 16000
-FRAME_S = 0.02
 
 
 class Group(Strict):
@@ -55,30 +56,6 @@ class CutConfig(Strict):
     """When the model should fire, from the word's end."""
 
 
-def tight_span(samples: np.ndarray) -> tuple[float, float]:
-    """Start and end of the loudest word in seconds, for training targets; robust to a noisy recording.
-
-    A frame belongs to the word when it is within 28 dB of the peak and at least a third of the way from
-    the recording's noise floor (its 10th percentile) up to that peak; gaps up to 0.25 s are bridged.
-    """
-    size = int(FRAME_S * SAMPLE_RATE_HZ)
-    n_frames = len(samples) // size
-    if n_frames < 3:
-        return 0.0, len(samples) / SAMPLE_RATE_HZ
-    frames = samples[: n_frames * size].astype(np.float64).reshape(n_frames, size)
-    level_db = 10 * np.log10(np.square(frames).mean(1) + 1.0)
-    peak, floor = level_db.max(), np.percentile(level_db, 10)
-    active = np.flatnonzero(level_db >= max(peak - 28, floor + (peak - floor) / 3))
-    loudest = int(np.argmax(level_db))
-    gap = int(0.25 / FRAME_S)
-    start = end = int(np.searchsorted(active, loudest))
-    while start > 0 and active[start] - active[start - 1] <= gap:
-        start -= 1
-    while end + 1 < len(active) and active[end + 1] - active[end] <= gap:
-        end += 1
-    return float(active[start]) * FRAME_S, float(active[end] + 1) * FRAME_S
-
-
 class CutBatches:
     """Batches of log-mels with the word's place; ``batch(step, rank, world)`` depends on the seed alone."""
 
@@ -94,6 +71,7 @@ class CutBatches:
         seed: int,
         split: str = "train",
         voices: list[str] | None = None,
+        tasks: TaskConfig | None = None,
     ):
         """``voices`` limits the wake-word takes with a known speaker to these (cross-validation)."""
         self.config, self.normalise, self.seed = config, normalise, seed
@@ -101,6 +79,7 @@ class CutBatches:
         self.listening = Listening(car, perturbation)
         frame = select_rows(manifests, phrase, split, voices)
         self.ids = frame["id"].to_list()
+        self.targets = TaskTargets(frame, tasks) if tasks else None
         self.waveforms = pack(frame, Path("/"), label=f"decoding {split} cuts")
         self.groups = []
         for group in config.groups:
@@ -146,41 +125,51 @@ class CutBatches:
 
     def batch(self, step: int, rank: int, world: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, 3, step * world + rank])
-        speech, spans, _ = self.place(rng)
+        placed = self.place(rng)
+        speech = placed.speech
         heard = self.listening.hear(speech, np.full(len(speech), speech.shape[1]), rng)
         frame_s = heard.frame_s * SUBSAMPLING
-        frames = np.where(spans >= 0, np.floor(spans / frame_s), -1).astype(np.int64)
-        return {
+        frames = np.where(placed.spans >= 0, np.floor(placed.spans / frame_s), -1).astype(np.int64)
+        batch = {
             "features": spec_augment(self.normalise(heard.log_mel), self.perturbation, rng),
             "word_start": torch.from_numpy(frames[:, 0]),
             "word_end": torch.from_numpy(frames[:, 1]),
         }
+        if self.targets is not None:
+            n_frames = heard.log_mel.shape[1] // SUBSAMPLING
+            batch |= self.targets.of(placed, self.waveforms, frame_s, n_frames)
+        return batch
 
-    def place(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[int]]:
-        """Clean cuts (batch, samples), word spans in seconds (batch, 2; −1 without a word), row numbers."""
-        n_samples = int(self.config.duration_s * SAMPLE_RATE_HZ)
-        speech = np.zeros((self.batch_size, n_samples), dtype=np.float32)
-        spans = np.full((self.batch_size, 2), -1.0)
-        chosen = [-1] * self.batch_size
-        for i, choice in enumerate(rng.choice(len(self.groups), self.batch_size, p=self.shares)):
+    def place(self, rng: np.random.Generator) -> Placed:
+        n, n_samples = self.batch_size, int(self.config.duration_s * SAMPLE_RATE_HZ)
+        placed = Placed(
+            speech=np.zeros((n, n_samples), dtype=np.float32),
+            spans=np.full((n, 2), -1.0),
+            rows=np.full(n, -1),
+            whole=np.full(n, -1.0),
+            speed=np.ones(n),
+        )
+        for i, choice in enumerate(rng.choice(len(self.groups), n, p=self.shares)):
             group, rows, weights = self.groups[choice]
             if group.label == "noise" and (not len(rows) or rng.random() < 0.5):
                 continue  # nothing but the car
-            row = chosen[i] = int(rng.choice(rows, p=weights))
+            row = placed.rows[i] = int(rng.choice(rows, p=weights))
             if group.label == "word":
-                spans[i] = self._place_word(speech[i], row, rng)
+                self._place_word(placed, i, row, rng)
             elif group.label == "half":
-                self._place(speech[i], self._half(row, rng), rng)
+                self._place(placed.speech[i], self._half(row, rng), rng)
             else:
-                self._place(speech[i], self._speech(row, rng), rng)
-        return speech, spans, chosen
+                samples, placed.speed[i], whole = self._speech(row, rng)
+                start_s = self._place(placed.speech[i], samples, rng)
+                placed.whole[i] = start_s if whole else -1
+        return placed
 
-    def _speech(self, row: int, rng: np.random.Generator) -> np.ndarray:
-        """A recording, or as long a part of it as a cut can hold."""
+    def _speech(self, row: int, rng: np.random.Generator) -> tuple[np.ndarray, float, bool]:
+        """A recording, or as long a part of it as a cut can hold; its speed, and whether it is whole."""
         samples, speed = self.waveforms[row], self.listening.draw_speed(rng)
         longest = int(1.2 * speed * self.config.duration_s * SAMPLE_RATE_HZ)
         start = int(rng.integers(0, max(1, len(samples) - longest + 1)))
-        return change_speed(samples[start : start + longest], speed) / 32768
+        return change_speed(samples[start : start + longest], speed) / 32768, speed, len(samples) <= longest
 
     def _half(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """The first 45 % or the last 45 % of a take's word: "smart" or "mirror" alone is no wake word."""
@@ -190,18 +179,22 @@ class CutBatches:
         return change_speed(cut, self.listening.draw_speed(rng)) / 32768
 
     @staticmethod
-    def _place(target: np.ndarray, samples: np.ndarray, rng: np.random.Generator) -> None:
-        """Puts ``samples`` somewhere in the cut, or a random part of them when they are longer."""
+    def _place(target: np.ndarray, samples: np.ndarray, rng: np.random.Generator) -> float:
+        """Puts ``samples`` somewhere in the cut, or a random part of them when they are longer.
+
+        Returns their start in seconds, −1 for a part.
+        """
         extra = len(samples) - len(target)
         if extra > 0:
             start = int(rng.integers(0, extra + 1))
             samples = samples[start : start + len(target)]
         start = int(rng.integers(0, len(target) - len(samples) + 1))
         target[start : start + len(samples)] += samples
+        return start / SAMPLE_RATE_HZ if extra <= 0 else -1.0
 
-    def _place_word(self, target: np.ndarray, row: int, rng: np.random.Generator) -> tuple[float, float]:
-        """Places a take so that its word ends between 1.4 s and the end; returns its span in seconds."""
-        speed = self.listening.draw_speed(rng)
+    def _place_word(self, placed: Placed, i: int, row: int, rng: np.random.Generator) -> None:
+        """Places a take in cut ``i`` so that its word ends between 1.4 s and the end."""
+        target, speed = placed.speech[i], self.listening.draw_speed(rng)
         samples = change_speed(self.waveforms[row], speed) / 32768
         word_start, word_end = (int(t / speed * SAMPLE_RATE_HZ) for t in self.spans[row])
         n = len(target)
@@ -217,7 +210,7 @@ class CutBatches:
         low, high = max(low, -offset), min(high, n - offset)
         target[offset + low : offset + high] = samples[low:high]
         if not alone:
-            other = self._speech(int(rng.choice(self.speech_rows)), rng)
+            other = self._speech(int(rng.choice(self.speech_rows)), rng)[0]
             level = np.sqrt(
                 np.square(samples[word_start:word_end]).mean() / max(np.square(other).mean(), 1e-9)
             )
@@ -230,7 +223,9 @@ class CutBatches:
             elif after < n:
                 piece = other[: n - after]
                 target[after : after + len(piece)] += piece
-        return (offset + word_start) / SAMPLE_RATE_HZ, (offset + word_end) / SAMPLE_RATE_HZ
+        placed.speed[i] = speed
+        placed.spans[i] = (offset + word_start) / SAMPLE_RATE_HZ, (offset + word_end) / SAMPLE_RATE_HZ
+        placed.whole[i] = offset / SAMPLE_RATE_HZ if alone and low == 0 and high == len(samples) else -1
 
 
 def select_rows(manifests: list[Path], phrase: str, split: str, voices: list[str] | None) -> pl.DataFrame:

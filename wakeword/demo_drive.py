@@ -91,7 +91,7 @@ def _speech(row: dict[str, Any], root: Path, room_s: float) -> tuple[np.ndarray,
 
     from asr_pretrain.augment.level import active_speech_level_db, word_span
     from data_splits.audio import read_audio
-    from wakeword.cuts import tight_span
+    from wakeword.spans import tight_span
 
     samples = read_audio(row["audio"], root)
     start_s, end_s = tight_span(samples)

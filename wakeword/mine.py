@@ -56,7 +56,7 @@ def highest_scores(model: TriggerModel, waveforms: Pack, car: Car, seed: int) ->
         clean = torch.from_numpy(speech)
         driven = car.apply(clean, car.draw(rng, len(rows), speech.shape[1]))
         for heard in (clean, driven):
-            logits = model(model.encoder.normalise(front_end(heard)))[:, 0]
+            logits = model.logits(front_end(heard))[:, 0]
             scores = torch.sigmoid(logits.amax(1)).numpy()
             highest[rows] = np.maximum(highest[rows], scores)
     return highest

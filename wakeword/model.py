@@ -27,7 +27,7 @@ class HeadConfig(Strict):
 
 
 class TriggerModel(nn.Module):
-    """Log-mels (batch, frames, 40) to wake-word logits (batch, keywords, frames // 4)."""
+    """An encoder and a head: one logit for each wake word and encoder frame."""
 
     def __init__(self, encoder: EncoderConfig, head: HeadConfig, keywords: list[str]):
         super().__init__()
@@ -43,22 +43,27 @@ class TriggerModel(nn.Module):
         if logits.bias is not None:
             nn.init.constant_(logits.bias, -3.0)  # the word is rare
 
-    def forward(self, features: Tensor, frozen: Unfreeze = "all") -> Tensor:
-        """From normalised log-mels, as the batches hold them; or from what `frozen_part` made of them."""
-        if frozen != "all":
-            return self.learning_part(features, frozen)
-        return self.head(self.encoder.encode(features).transpose(1, 2))
+    def forward(self, features: Tensor, frozen: Unfreeze = "all") -> tuple[Tensor, Tensor]:
+        """From normalised log-mels, as the batches hold them; or from what `frozen_part` made of them.
+
+        Returns:
+            Logits (batch, keywords, frames // 4), and the encoder's output (batch, frames // 4, channels).
+        """
+        if frozen == "all":
+            encoded = self.encoder.encode(features)
+        else:
+            encoded, blocks = features, list(self.encoder.blocks)
+            for block in blocks[len(blocks) - self.depth(frozen) :]:
+                encoded = block(encoded)
+        return self.head(encoded.transpose(1, 2)), encoded
+
+    def logits(self, log_mel: Tensor) -> Tensor:
+        """(batch, keywords, frames // 4) from log-mels as the front end gives them."""
+        return self.forward(self.encoder.normalise(log_mel))[0]
 
     def frozen_part(self, normalised: Tensor, unfreeze: Unfreeze) -> Tensor:
         """What the layers that do not learn make of normalised log-mels: (batch, frames // 4, channels)."""
         return self.encoder.layers(normalised)[-1 - self.depth(unfreeze)]
-
-    def learning_part(self, hidden: Tensor, unfreeze: Unfreeze) -> Tensor:
-        """Logits from the output of `frozen_part`."""
-        blocks = list(self.encoder.blocks)
-        for block in blocks[len(blocks) - self.depth(unfreeze) :]:
-            hidden = block(hidden)
-        return self.head(hidden.transpose(1, 2))
 
     def depth(self, unfreeze: Unfreeze) -> int:
         """Blocks that learn."""
@@ -83,15 +88,15 @@ class TriggerModel(nn.Module):
             part.train()
 
 
-def transfer(model: TriggerModel, recogniser: Path) -> dict[str, Any]:
-    """Copies the encoder of a pretrained recogniser; its output layer is dropped. Returns its sidecar.
+def transfer(model: TriggerModel, recogniser: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Copies the encoder of a pretrained recogniser, without its output layer; returns all that it holds.
 
     Raises CheckpointError when the shapes do not fit, naming both.
     """
     tensors, sidecar = load_encoder(model.encoder, recogniser)
     if sidecar["kind"] == "trigger" and sidecar["keywords"] == model.keywords:
         model.load_state_dict(tensors)  # a second round on the same word, as after mining
-    return sidecar
+    return tensors, sidecar
 
 
 def load_trigger(path: Path) -> tuple[TriggerModel, dict[str, Any]]:

@@ -70,7 +70,8 @@ def calibration_cuts(
     car = build_car(manifests, surroundings, "train")
     batches = CutBatches.of(manifests, recipe, car, torch.nn.Identity(), batch_size=count)
     rng = np.random.default_rng([recipe["optimisation"]["seed"], 4])
-    speech, _, rows = batches.place(rng)
+    placed = batches.place(rng)
+    speech, rows = placed.speech, placed.rows.tolist()
     heard = car.apply(torch.from_numpy(speech), car.draw(rng, count, speech.shape[1])).numpy()
     return heard, sorted({batches.ids[row] for row in rows if row >= 0})
 

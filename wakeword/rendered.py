@@ -69,7 +69,7 @@ def listen(model: TriggerModel, streams: Sequence[Rendered], column: int = 0) ->
     heard = []
     for stream in streams:
         mels = torch.from_numpy(np.array(stream.log_mel, dtype=np.float32))[None]
-        raw = torch.sigmoid(model(model.encoder.normalise(mels))[0, column]).numpy()
+        raw = torch.sigmoid(model.logits(mels)[0, column]).numpy()
         steps = raw.reshape(len(stream.log_mel) // STEP_FRAMES, -1).max(1)
         scores = smoothed(steps)
         heard.append(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from asr_pretrain.encoder import SUBSAMPLING
 from asr_pretrain.loading.batches import build_car
@@ -25,6 +25,10 @@ from asr_pretrain.training.warm_start import encoder_shape
 from wakeword.cached import CachedCuts, activations, draw, speed_up
 from wakeword.cuts import CutBatches, CutConfig
 from wakeword.model import HeadConfig, TriggerModel, Unfreeze, transfer, trigger_loss
+from wakeword.tasks import TaskConfig, TaskHeads, keep_phones
+
+FRAME_S = 0.01 * SUBSAMPLING
+"""An encoder frame."""
 
 
 class TriggerRecipe(TrainingRecipe):
@@ -39,6 +43,8 @@ class TriggerRecipe(TrainingRecipe):
     batch_size: int = Field(64, ge=2, le=4096)
     voices: list[str] | None = None
     """Only these speakers' takes of the word (cross-validation)."""
+    tasks: TaskConfig = TaskConfig()
+    """What is learnt beside the word, and dropped from the device's model."""
     cached_batches: int = Field(0, ge=0, le=100_000)
     """Above 0: this many batches are drawn once and gone through again and again, as what the frozen layers
     make of them."""
@@ -60,16 +66,22 @@ class TriggerBrain(ResumableBrain):
     def targets(self, batch: dict[str, Tensor]) -> float:
         return len(batch["features"])
 
-    def compute_forward(self, batch: dict[str, Tensor], stage: Any) -> Tensor:
+    def compute_forward(self, batch: dict[str, Tensor], stage: Any) -> tuple[Tensor, Tensor]:
         return self.modules["model"](batch["features"].to(self.device), self.frozen)
 
-    def compute_objectives(self, predictions: Tensor, batch: dict[str, Tensor], stage: Any) -> Tensor:
-        frame_s = 0.04
+    def compute_objectives(
+        self, predictions: tuple[Tensor, Tensor], batch: dict[str, Tensor], stage: Any
+    ) -> Tensor:
+        logits, encoded = predictions
+        batch = {key: value.to(self.device) for key, value in batch.items() if key != "features"}
+        loss = self._word_loss(logits[:, 0].float(), batch["word_end"], batch["word_start"])
+        if "tasks" in self.modules:
+            loss = loss + self.modules["tasks"](encoded, batch, self._word_loss)
+        return loss * len(logits) / self.total_targets
+
+    def _word_loss(self, logits: Tensor, end: Tensor, start: Tensor) -> Tensor:
         low, high = self.recipe.cuts.window_s
-        window = (round(low / frame_s), round(high / frame_s))
-        start, end = batch["word_start"].to(self.device), batch["word_end"].to(self.device)
-        loss = trigger_loss(predictions[:, 0].float(), end, start, window)
-        return loss * len(predictions) / self.total_targets
+        return trigger_loss(logits, end, start, (round(low / FRAME_S), round(high / FRAME_S)))
 
 
 def train(recipe: TriggerRecipe) -> Path:
@@ -80,11 +92,15 @@ def train(recipe: TriggerRecipe) -> Path:
     with open_run(recipe) as run:
         shape = encoder_shape(recipe)
         model = TriggerModel(shape, recipe.head, [recipe.phrase])
+        modules: dict[str, nn.Module] = {"model": model}
+        tasks = TaskHeads(recipe.tasks, shape.channels)
         if recipe.init is not None:
-            transfer(model, recipe.init)
+            keep_phones(tasks, *transfer(model, recipe.init))
             model.freeze_below(recipe.unfreeze)
+        if recipe.tasks.any:
+            modules["tasks"] = tasks
         batches, describe, frozen = _batches(recipe, model)
-        brain = TriggerBrain({"model": model}, run, recipe.optimisation.total_steps(None))
+        brain = TriggerBrain(modules, run, recipe.optimisation.total_steps(None))
         brain.recipe, brain.frozen = recipe, frozen
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         origin = "from scratch" if recipe.init is None else f"transferred, unfreeze {recipe.unfreeze}"
@@ -117,6 +133,7 @@ def _batches(recipe: TriggerRecipe, model: TriggerModel) -> tuple[CutBatches | C
             recipe.batch_size,
             recipe.optimisation.seed,
             voices=recipe.voices,
+            tasks=recipe.tasks if recipe.tasks.any else None,
         )
 
     if not recipe.cached_batches:
@@ -124,7 +141,7 @@ def _batches(recipe: TriggerRecipe, model: TriggerModel) -> tuple[CutBatches | C
         return drawn, drawn.describe(), "all"
     folder = recipe.cache or recipe.out / "cuts"
     frames = int(recipe.cuts.duration_s * 100 / recipe.perturbation.tempo[0]) // SUBSAMPLING * SUBSAMPLING
-    kept = ("phrase", "cuts", "perturbation", "surroundings", "voices")
+    kept = ("phrase", "cuts", "perturbation", "surroundings", "voices", "tasks")
     made_from = {
         **{key: value for key, value in recipe.model_dump(mode="json").items() if key in kept},
         "manifests": [file_sha256(path) for path in recipe.manifests],

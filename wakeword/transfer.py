@@ -206,7 +206,7 @@ def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
     every = np.concatenate(missed)
     result["frr"] = float(every.mean())
     result["by_voice_95"] = statistics.bootstrap_rate(every, voices).as_list()
-    result["takes"], result["voices"] = len(missed[0]), len(set(voices))
+    result["takes"], result["judges"] = len(missed[0]), len(set(voices))
     return result
 
 

@@ -7,14 +7,16 @@ import torch
 from asr_pretrain.augment.listening import change_speed
 from asr_pretrain.encoder import EncoderConfig
 from asr_pretrain.logmel import LogMel
+from asr_pretrain.targets import Targets
 from asr_pretrain.train import Recogniser
 from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from asr_pretrain.training.recipe import Optimisation, RecipeError, Surroundings
 from mirror_device import Detector
 from mirror_device.logmel import STEP_SAMPLES
-from wakeword.cuts import CutBatches, tight_span
+from wakeword.cuts import CutBatches
 from wakeword.model import HeadConfig, TriggerModel, load_trigger, transfer, trigger_loss
 from wakeword.quantize import quantize
+from wakeword.spans import tight_span
 from wakeword.train import TriggerRecipe, train
 
 SHAPE = EncoderConfig(channels=16, dilations=(1, 2))
@@ -25,9 +27,8 @@ def recogniser(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("recogniser") / "encoder.safetensors"
     model = Recogniser(SHAPE)
-    save_checkpoint(
-        path, model.state_dict(), {"kind": "recogniser", "encoder": SHAPE.model_dump(mode="json")}
-    )
+    sidecar = {"kind": "recogniser", "encoder": SHAPE.model_dump(mode="json"), **Targets().card()}
+    save_checkpoint(path, model.state_dict(), sidecar)
     return path
 
 
@@ -121,7 +122,7 @@ def test_the_device_model_streams_what_training_computes(
     model, _ = load_trigger(trained)
     with torch.inference_mode():
         log_mel = LogMel()(torch.from_numpy(samples.astype(np.float32) / 32768)[None])
-        frames = torch.sigmoid(model(model.encoder.normalise(log_mel)))[0, 0].numpy()
+        frames = torch.sigmoid(model.logits(log_mel))[0, 0].numpy()
     raw = frames.reshape(-1, 2).max(1)
     smoothed = (raw + np.concatenate([[0.0], raw[:-1]])) / 2
     detector = Detector(str(plain))
