@@ -37,6 +37,13 @@ def band_mask(n_fft: int, device: torch.device | str = "cpu") -> torch.Tensor:
     return ((frequency_hz >= BAND_HZ[0]) & (frequency_hz <= BAND_HZ[1])).to(torch.float32)
 
 
+@lru_cache(maxsize=64)
+def band_bins(n_fft: int) -> slice:
+    """The bins that `band_mask` keeps; all others are zero."""
+    kept = torch.nonzero(band_mask(n_fft))[:, 0]
+    return slice(int(kept[0]), int(kept[-1]) + 1) if len(kept) else slice(0, 0)
+
+
 def band_limit(x: torch.Tensor) -> torch.Tensor:
     """Keep 200–6000 Hz of ``x`` (zero phase, brick wall), same shape ``(..., samples)``."""
     n = x.shape[-1]

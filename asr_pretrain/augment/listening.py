@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
+from scipy.signal import firwin, resample_poly
 from torch import Tensor
 
 from asr_pretrain.augment.car import Car
@@ -25,7 +26,15 @@ def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
     ratio = Fraction(1 / speed).limit_denominator(24)
     if ratio == 1:
         return samples.astype(np.float32)
-    return resample_poly(samples.astype(np.float32), ratio.numerator, ratio.denominator).astype(np.float32)
+    up, down = ratio.numerator, ratio.denominator
+    return resample_poly(samples.astype(np.float32), up, down, window=_filter(up, down)).astype(np.float32)
+
+
+@lru_cache(maxsize=1024)
+def _filter(up: int, down: int) -> np.ndarray:
+    """scipy's own choice in `resample_poly`, designed once a ratio."""
+    longest = max(up, down)
+    return firwin(20 * longest + 1, 1.0 / longest, window=("kaiser", 5.0)).astype(np.float32)
 
 
 @dataclass(frozen=True)
