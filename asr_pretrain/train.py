@@ -26,6 +26,7 @@ from asr_pretrain.training.overrides import add_arguments, override
 from asr_pretrain.training.recipe import TrainingRecipe, load_recipe
 from asr_pretrain.training.run import open_run
 from asr_pretrain.training.warm_start import encoder_shape, load_encoder
+from mirror_device.logmel import frontend_constants
 
 
 class PretrainRecipe(TrainingRecipe):
@@ -172,6 +173,7 @@ def train(recipe: PretrainRecipe) -> Path:
             "kind": "recogniser",
             "encoder": shape.model_dump(mode="json"),
             **batches.data.targets.card(),
+            "front_end": frontend_constants(),
             "utterances": utterances,
             "hours": hours,
         }

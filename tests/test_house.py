@@ -33,7 +33,7 @@ MODELS = {
         "asr_pretrain.augment.render:RenderRecipe",
         "asr_pretrain.synthesis.recipe:SynthesisRecipe",
     ),
-    "wakeword": ("wakeword.train:TriggerRecipe",),
+    "wakeword": ("wakeword.train:TriggerRecipe", "wakeword.transfer:Grid"),
 }
 # Files in which a sentence may name a command for the reader to type.
 MANUALS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

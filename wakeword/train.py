@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -22,8 +23,9 @@ from asr_pretrain.training.overrides import add_arguments, override
 from asr_pretrain.training.recipe import HomePath, TrainingRecipe, load_recipe
 from asr_pretrain.training.run import open_run
 from asr_pretrain.training.warm_start import encoder_shape
+from wakeword.advice import doubts
 from wakeword.cached import CachedCuts, activations, draw, speed_up
-from wakeword.cuts import CutBatches, CutConfig
+from wakeword.cuts import CutBatches, CutConfig, select_rows
 from wakeword.model import HeadConfig, TriggerModel, Unfreeze, transfer, trigger_loss
 from wakeword.tasks import TaskConfig, TaskHeads, keep_phones
 
@@ -95,8 +97,11 @@ def train(recipe: TriggerRecipe) -> Path:
         modules: dict[str, nn.Module] = {"model": model}
         tasks = TaskHeads(recipe.tasks, shape.channels)
         if recipe.init is not None:
-            keep_phones(tasks, *transfer(model, recipe.init))
+            tensors, theirs = transfer(model, recipe.init)
+            keep_phones(tasks, tensors, theirs)
             model.freeze_below(recipe.unfreeze)
+            for doubt in doubts(theirs, hours_of(recipe)):
+                run.say(f"warning: {recipe.init}: {doubt}")
         if recipe.tasks.any:
             modules["tasks"] = tasks
         batches, describe, frozen = _batches(recipe, model)
@@ -117,6 +122,12 @@ def train(recipe: TriggerRecipe) -> Path:
             "keywords": [recipe.phrase],
         }
         return run.keep("trigger.safetensors", brain.average, {**sidecar, **brain.facts()})
+
+
+def hours_of(recipe: TriggerRecipe) -> float:
+    """Hours of the recordings with a label for the phrase."""
+    rows = select_rows(recipe.manifests, recipe.phrase, "train", recipe.voices)
+    return float(rows.filter(pl.col("_label").is_not_null())["duration_s"].sum()) / 3600
 
 
 def _batches(recipe: TriggerRecipe, model: TriggerModel) -> tuple[CutBatches | CachedCuts, str, Unfreeze]:
