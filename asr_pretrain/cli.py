@@ -17,6 +17,7 @@ COMMANDS = {
     "prepare": Command("asr_pretrain.prepare", "another's corpus as a manifest and shards"),
     "train": Command("asr_pretrain.train", "pretrain the encoder by CTC on phonemes"),
     "screen": Command("asr_pretrain.screen", "variants of a recipe, trained and scored one by one"),
+    "card": Command("asr_pretrain.card", "score a finished run and write its model card"),
     "score": Command("asr_pretrain.score", "phoneme error rate over a manifest"),
     "transcribe": Command("asr_pretrain.transcribe", "the phonemes of a recording"),
 }

@@ -30,6 +30,7 @@ MODELS = {
     "asr_pretrain": (
         "asr_pretrain.train:PretrainRecipe",
         "asr_pretrain.screen:Screen",
+        "asr_pretrain.card:Card",
         "asr_pretrain.augment.render:RenderRecipe",
         "asr_pretrain.synthesis.recipe:SynthesisRecipe",
     ),

@@ -90,7 +90,7 @@ def transcribed(
     columns = pl.selectors.by_name(*_COLUMNS, require_all=False)
     frame = read_rows(
         manifests,
-        lambda f: _first_shards(
+        lambda f: first_shards(
             f.filter(
                 (pl.col("split") == split) & pl.col("text").is_not_null() & pl.col("noise_parent").is_null()
             ).select(columns),
@@ -122,7 +122,7 @@ def transcribed(
     )
 
 
-def _first_shards(frame: pl.DataFrame, shards: int | None) -> pl.DataFrame:
+def first_shards(frame: pl.DataFrame, shards: int | None) -> pl.DataFrame:
     """The rows in loose files and in the first ``shards`` shards."""
     if shards is None:
         return frame
