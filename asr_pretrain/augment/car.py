@@ -22,6 +22,8 @@ from asr_pretrain.augment.level import (
     band_bins,
     fft_length,
     power_db,
+    spectrum,
+    waveform,
 )
 from asr_pretrain.augment.noise import NoiseBank, NoiseChoice
 
@@ -206,7 +208,7 @@ class Car:
         n, device = speech.shape[1], speech.device
         n_fft = fft_length(n + max(self.rirs.responses.shape[1], LEVEL_FRAME_SAMPLES))
         band = band_bins(n_fft)
-        image = torch.fft.rfft(speech, n_fft)
+        image = spectrum(speech, n_fft)
         image *= self._responses(drives, n_fft, device)
         microphone = self._microphone(drives, n_fft, device)
         if microphone is not None:
@@ -217,7 +219,7 @@ class Car:
 
         banded = torch.zeros_like(image)
         banded[:, band] = image[:, band]
-        speech_power = active_power(torch.fft.irfft(banded, n_fft)[:, :n])
+        speech_power = active_power(waveform(banded, n_fft)[:, :n])
         heard = power_db(speech_power) > SILENCE_DBFS
         has_level = torch.tensor([d.level_dbfs is not None for d in drives], device=device)
         target = column([10 ** (d.level_dbfs / 20) if d.level_dbfs is not None else 1.0 for d in drives])
@@ -226,7 +228,7 @@ class Car:
         torch.view_as_real(image).mul_(speech_gain[:, None, None])  # real times complex is twice the work
 
         if any(d.noise is not None for d in drives):
-            noise = torch.fft.rfft(self._noise(drives, n).to(device), n_fft)
+            noise = spectrum(self._noise(drives, n).to(device), n_fft)
             if microphone is not None:
                 noise *= microphone
             parts = torch.view_as_real(noise)
@@ -237,7 +239,7 @@ class Car:
             scale = noise_power.clamp_min(1e-20).rsqrt()
             gain = torch.where(noise_power > 1e-19, wanted * scale, torch.zeros_like(wanted))
             torch.view_as_real(image).addcmul_(parts, gain[:, None, None])
-        out = torch.fft.irfft(image, n_fft)[:, :n]
+        out = waveform(image, n_fft)[:, :n]
         return self._convert(out, drives)
 
     def _convert(self, x: torch.Tensor, drives: list[Drive]) -> torch.Tensor:
@@ -283,7 +285,7 @@ class Car:
                 responses[row, DIRECT_INDEX] = 1.0
             else:
                 responses[row, :length] = self.rirs.responses[index]
-        return torch.fft.rfft(responses.roll(-DIRECT_INDEX, dims=1))
+        return spectrum(responses.roll(-DIRECT_INDEX, dims=1), n_fft)
 
     def _microphone(self, drives: list[Drive], n_fft: int, device: torch.device) -> torch.Tensor | None:
         """Gains ``(batch, bins)``: a tilt about 1 kHz, a second-order Butterworth high-pass; zero phase."""

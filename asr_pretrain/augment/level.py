@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import scipy.fft
 import torch
-from scipy.fft import next_fast_len
 
 SAMPLE_RATE_HZ = 16000
 BAND_HZ = (200.0, 6000.0)
@@ -25,10 +25,25 @@ _FLOOR_POWER = 1e-20  # -200 dBFS: keeps the logarithm of digital silence finite
 @lru_cache(maxsize=64)
 def fft_length(n_samples: int) -> int:
     """Return the next length at or above ``n_samples`` that the FFT handles fast (even)."""
-    length = int(next_fast_len(n_samples, real=True))
+    length = int(scipy.fft.next_fast_len(n_samples, real=True))
     while length % 2:
-        length = int(next_fast_len(length + 1, real=True))
+        length = int(scipy.fft.next_fast_len(length + 1, real=True))
     return length
+
+
+def spectrum(x: torch.Tensor, n_fft: int) -> torch.Tensor:
+    """Real FFT of the last axis, zeros behind it up to ``n_fft``: (..., n_fft // 2 + 1) complex64."""
+    if x.device.type != "cpu":
+        return torch.fft.rfft(x, n_fft)
+    # pocketfft takes several rows at once: on an AMD processor two thirds of the time of torch's MKL.
+    return torch.from_numpy(scipy.fft.rfft(x.numpy(), n_fft))
+
+
+def waveform(bins: torch.Tensor, n_fft: int) -> torch.Tensor:
+    """The inverse of `spectrum`: (..., n_fft) float32."""
+    if bins.device.type != "cpu":
+        return torch.fft.irfft(bins, n_fft)
+    return torch.from_numpy(scipy.fft.irfft(bins.numpy(), n_fft))
 
 
 def band_mask(n_fft: int, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -48,8 +63,7 @@ def band_limit(x: torch.Tensor) -> torch.Tensor:
     """Keep 200–6000 Hz of ``x`` (zero phase, brick wall), same shape ``(..., samples)``."""
     n = x.shape[-1]
     n_fft = fft_length(n + LEVEL_FRAME_SAMPLES)
-    spectrum = torch.fft.rfft(x, n_fft) * band_mask(n_fft, x.device)
-    return torch.fft.irfft(spectrum, n_fft)[..., :n]
+    return waveform(spectrum(x, n_fft) * band_mask(n_fft, x.device), n_fft)[..., :n]
 
 
 def power_db(power: torch.Tensor) -> torch.Tensor:
