@@ -26,7 +26,6 @@ from pydantic import Field
 from asr_pretrain.screen import cpu_seconds, merged
 from asr_pretrain.training.recipe import HomePath, RecipeError, Strict, load_recipe, validated
 from data_splits.manifest import read_manifest, write_manifest
-from wakeword import scoring, statistics
 from wakeword.evaluate import Heard
 from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
 from wakeword.model import Unfreeze, load_trigger
@@ -34,9 +33,9 @@ from wakeword.rendered import Rendered, keep, listen
 from wakeword.score import noise_rows
 from wakeword.streams import Playlist, SimulatedCar, parse_conditions
 from wakeword.train import TriggerRecipe, train
+from wakeword.transfer_table import markdown, plot, pooled
 
 SCRATCH = "scratch"
-RULE = scoring.Rule(step_s=0.08, refractory_s=1.0)
 RESULT, SCORES = "result.json", "scores.npz"
 PARTS = ("train", "train_dev", "dev")
 """Whose voices are dealt to the folds; those of test are left alone."""
@@ -188,28 +187,6 @@ class Bench:
         ]
 
 
-def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
-    """Misses over all folds at the lowest threshold that keeps to ``fa_per_hour`` over their negatives."""
-    negatives = [item for item in heard if item.condition == "negatives"]
-    hours = sum(piece.end_s - piece.start_s for item in negatives for piece in item.pieces) / 3600
-    tracks = [item.track() for item in negatives]
-    threshold = scoring.lowest_threshold(tracks, hours, fa_per_hour, RULE)
-    result: dict[str, Any] = {"threshold": threshold, "hours": hours, "conditions": {}}
-    result["false_accepts"] = scoring.count_events(tracks, threshold, RULE)
-    missed, voices = [], []
-    for condition in dict.fromkeys(item.condition for item in heard if item.condition != "negatives"):
-        items = [item for item in heard if item.condition == condition]
-        miss = ~scoring.outcomes([item.track() for item in items], threshold, RULE).hit
-        result["conditions"][condition] = round(float(miss.mean()), 4)
-        missed.append(miss)
-        voices += [word.voice for item in items for word in item.words]
-    every = np.concatenate(missed)
-    result["frr"] = float(every.mean())
-    result["by_voice_95"] = statistics.bootstrap_rate(every, voices).as_list()
-    result["takes"], result["judges"] = len(missed[0]), len(set(voices))
-    return result
-
-
 def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
     """One row for each encoder, depth, number of voices and seed of which every fold is done."""
     grid = bench.grid
@@ -228,20 +205,6 @@ def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
         cpu_h = round(sum(item["cpu_h"] for item in spent), 3)
         rows.append({**key, "cpu_h": cpu_h, **pooled(heard, grid.fa_per_hour)})
     return rows
-
-
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a table: FRR over all conditions with its interval by voice, then each condition."""
-    conditions = list(rows[0]["conditions"]) if rows else []
-    head = ["encoder", "learns", "voices", "seed", "FRR", "95 %", *(f"{c} dB" for c in conditions), "CPU-h"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in rows:
-        low, high = row["by_voice_95"]
-        cells = [row["encoder"], row["unfreeze"], str(row["voices"] or "all"), str(row["seed"])]
-        cells += [f"{row['frr']:.1%}", f"{low:.0%}–{high:.0%}"]
-        cells += [f"{row['conditions'][c]:.0%}" for c in conditions] + [f"{row['cpu_h']:.2f}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def add_parser(sub: argparse._SubParsersAction) -> None:
@@ -299,5 +262,7 @@ def run(args: argparse.Namespace) -> int:
     if args.share == "0/1":
         rows = table(bench, streams)
         (grid.out / "transfer.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        if rows:
+            plot(rows, grid.out / "transfer.svg")
         print(markdown(rows))
     return 0

@@ -1,0 +1,86 @@
+"""The transfer table: folds pooled at one threshold, in Markdown and as a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wakeword import scoring, statistics
+from wakeword.evaluate import Heard
+
+RULE = scoring.Rule(step_s=0.08, refractory_s=1.0)
+DEPTHS = ("head", "last", "half", "all")
+
+
+def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
+    """Misses over all folds at the lowest threshold that keeps to ``fa_per_hour`` over their negatives."""
+    negatives = [item for item in heard if item.condition == "negatives"]
+    hours = sum(piece.end_s - piece.start_s for item in negatives for piece in item.pieces) / 3600
+    tracks = [item.track() for item in negatives]
+    threshold = scoring.lowest_threshold(tracks, hours, fa_per_hour, RULE)
+    result: dict[str, Any] = {"threshold": threshold, "hours": hours, "conditions": {}}
+    result["false_accepts"] = scoring.count_events(tracks, threshold, RULE)
+    missed, voices = [], []
+    for condition in dict.fromkeys(item.condition for item in heard if item.condition != "negatives"):
+        items = [item for item in heard if item.condition == condition]
+        miss = ~scoring.outcomes([item.track() for item in items], threshold, RULE).hit
+        result["conditions"][condition] = round(float(miss.mean()), 4)
+        missed.append(miss)
+        voices += [word.voice for item in items for word in item.words]
+    every = np.concatenate(missed)
+    result["frr"] = float(every.mean())
+    result["by_voice_95"] = statistics.bootstrap_rate(every, voices).as_list()
+    result["takes"], result["judges"] = len(missed[0]), len(set(voices))
+    return result
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a table: FRR over all conditions with its interval by voice, then each condition."""
+    conditions = list(rows[0]["conditions"]) if rows else []
+    head = ["encoder", "learns", "voices", "seed", "FRR", "95 %", *(f"{c} dB" for c in conditions), "CPU-h"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        low, high = row["by_voice_95"]
+        cells = [row["encoder"], row["unfreeze"], str(row["voices"] or "all"), str(row["seed"])]
+        cells += [f"{row['frr']:.1%}", f"{low:.0%}–{high:.0%}"]
+        cells += [f"{row['conditions'][c]:.0%}" for c in conditions] + [f"{row['cpu_h']:.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """FRR over the encoders, a panel for each number of voices and a line for each depth; seeds as dots."""
+    from matplotlib.figure import Figure
+
+    from wakeword.report import PALETTE
+
+    voices = list(dict.fromkeys(row["voices"] for row in rows))
+    encoders = [name for name in dict.fromkeys(row["encoder"] for row in rows) if name != "scratch"]
+    figure = Figure(figsize=(3.2 * len(voices) + 0.8, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(voices), sharey=True, squeeze=False)[0]
+    for axes, count in zip(panels, voices, strict=True):
+        mine = [row for row in rows if row["voices"] == count]
+        scratch = [100 * row["frr"] for row in mine if row["encoder"] == "scratch"]
+        if scratch:
+            axes.axhline(np.mean(scratch), color="#808890", linestyle="--", linewidth=1, label="from scratch")
+        for depth, color in zip(DEPTHS, PALETTE, strict=False):
+            points = [
+                (encoders.index(r["encoder"]), 100 * r["frr"])
+                for r in mine
+                if r["unfreeze"] == depth and r["encoder"] != "scratch"
+            ]
+            if points:
+                places = sorted({x for x, _ in points})
+                means = [float(np.mean([y for x, y in points if x == place])) for place in places]
+                axes.plot(places, means, color=color, linewidth=1.5, label=depth)
+                axes.plot(*zip(*points, strict=True), "o", color=color, markersize=4)
+        axes.set_xticks(range(len(encoders)), encoders, rotation=20)
+        axes.set_title(f"{count or 'all'} voice{'' if count == 1 else 's'}", fontsize=10)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("FRR in the cabin, %")
+    panels[-1].legend(fontsize=8, frameon=False)
+    figure.savefig(path, metadata={"Date": None})
