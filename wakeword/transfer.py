@@ -57,8 +57,10 @@ class Grid(Strict):
     seeds: list[int] = [0]
     conditions: list[str] = ["10", "5", "0"]
     fa_per_hour: float = Field(1.0, gt=0)
-    scratch_changes: dict[str, Any] = {}
-    """What the recipe changes where nothing is transferred."""
+    scratch: bool = True
+    """Whether the table has rows from scratch."""
+    variants: dict[str, dict[str, Any]] = {"": {}}
+    """What is changed in the base recipe, by name: every cell is made with each."""
 
 
 @dataclass(frozen=True, order=True)
@@ -68,23 +70,32 @@ class Cell:
     encoder: str
     unfreeze: Unfreeze
     voices: int | None
+    variant: str
     fold: int
     seed: int
 
     @property
     def name(self) -> str:
-        return f"{self.encoder}-{self.unfreeze}-{self.voices or 'all'}-fold{self.fold}-seed{self.seed}"
+        kind = "-".join(filter(None, [self.encoder, self.unfreeze, str(self.voices or "all"), self.variant]))
+        return f"{kind}-fold{self.fold}-seed{self.seed}"
+
+    @property
+    def cuts(self) -> str:
+        """Cells with the same name here train on the same cuts."""
+        names = [f"fold{self.fold}", f"voices{self.voices or 'all'}", self.variant, f"seed{self.seed}"]
+        return "-".join(filter(None, names))
 
 
 def cells(grid: Grid, seeds: Sequence[int]) -> list[Cell]:
     """In an order in which neighbours share their cuts."""
-    kinds: list[tuple[str, Unfreeze]] = [(SCRATCH, "all")]
+    kinds: list[tuple[str, Unfreeze]] = [(SCRATCH, "all")] if grid.scratch else []
     kinds += [(encoder, depth) for encoder in grid.encoders for depth in grid.unfreeze]
     return [
-        Cell(encoder, depth, voices, fold, seed)
+        Cell(encoder, depth, voices, variant, fold, seed)
         for seed in seeds
         for fold in range(grid.folds)
         for voices in grid.voices
+        for variant in grid.variants
         for encoder, depth in kinds
     ]
 
@@ -140,19 +151,17 @@ class Bench:
         """The ordinary fine-tuning recipe of one cell."""
         others = [voice for n, fold in enumerate(self.folds) if n != cell.fold for voice in fold]
         chosen = some_voices(self.takes, others, cell.voices, cell.seed * 100 + cell.fold)
-        shared = f"fold{cell.fold}-voices{cell.voices or 'all'}-seed{cell.seed}"
         document = {
             **self.base.model_dump(mode="json", exclude_unset=True),
             "manifests": [str(self.manifest(cell.fold))],
             "out": str(self.folder(cell)),
             "voices": chosen,
-            "cache": str(self.grid.out / "cuts" / shared),
+            "cache": str(self.grid.out / "cuts" / cell.cuts),
             "unfreeze": cell.unfreeze,
             "init": None if cell.encoder == SCRATCH else str(self.grid.encoders[cell.encoder]),
         }
+        document = merged(document, self.grid.variants[cell.variant])
         document = merged(document, {"optimisation": {"seed": cell.seed}})
-        if cell.encoder == SCRATCH:
-            document = merged(document, self.grid.scratch_changes)
         return validated(document, TriggerRecipe, cell.name)
 
     def run(self, cell: Cell, streams: Sequence[Rendered]) -> None:
@@ -194,16 +203,17 @@ def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells(grid, sorted(seeds)):
         if (bench.folder(cell) / RESULT).exists():
-            groups.setdefault((cell.encoder, cell.unfreeze, cell.voices, cell.seed), []).append(cell)
+            key = (cell.encoder, cell.unfreeze, cell.voices, cell.variant, cell.seed)
+            groups.setdefault(key, []).append(cell)
     rows = []
-    for (encoder, unfreeze, voices, seed), members in groups.items():
+    for key, members in groups.items():
         if len(members) < grid.folds:
             continue
         heard = [item for cell in members for item in bench.heard(cell, streams)]
         spent = [json.loads((bench.folder(cell) / RESULT).read_text(encoding="utf-8")) for cell in members]
-        key = {"encoder": encoder, "unfreeze": unfreeze, "voices": voices, "seed": seed}
+        names = dict(zip(("encoder", "unfreeze", "voices", "variant", "seed"), key, strict=True))
         cpu_h = round(sum(item["cpu_h"] for item in spent), 3)
-        rows.append({**key, "cpu_h": cpu_h, **pooled(heard, grid.fa_per_hour)})
+        rows.append({**names, "cpu_h": cpu_h, **pooled(heard, grid.fa_per_hour)})
     return rows
 
 
@@ -254,10 +264,9 @@ def run(args: argparse.Namespace) -> int:
             raise RecipeError(f"{args.grid}: a process failed; its own message says why")
     else:
         number, of = (int(part) for part in args.share.split("/"))
-        groups = sorted({(cell.seed, cell.fold, cell.voices or 0) for cell in wanted})
-        mine = set(groups[number::of])  # cells that share their cuts stay in one process
+        mine = set(sorted({cell.cuts for cell in wanted})[number::of])  # cells that share cuts stay together
         for cell in missing:
-            if (cell.seed, cell.fold, cell.voices or 0) in mine:
+            if cell.cuts in mine:
                 bench.run(cell, streams)
     if args.share == "0/1":
         rows = table(bench, streams)

@@ -44,7 +44,8 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         low, high = row["by_voice_95"]
-        cells = [row["encoder"], row["unfreeze"], str(row["voices"] or "all"), str(row["seed"])]
+        name = ", ".join(filter(None, [row["encoder"], row["variant"]]))
+        cells = [name, row["unfreeze"], str(row["voices"] or "all"), str(row["seed"])]
         cells += [f"{row['frr']:.1%}", f"{low:.0%}–{high:.0%}"]
         cells += [f"{row['conditions'][c]:.0%}" for c in conditions] + [f"{row['cpu_h']:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
