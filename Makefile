@@ -53,17 +53,8 @@ shipped-model: setup ## train the model we ship again, from the development reco
 	    --out mirror_device/models/smart_mirror.onnx --float-out $(SHIPPED)/smart_mirror_float.onnx
 	$(BIN)/wakeword tune mirror_device/models/smart_mirror.onnx $(SHIPPED)/recordings.parquet
 
-# The same head, data, steps and seeds, on the recogniser's layers and from scratch; about half an hour.
-TRANSFER_STEPS ?= 300
-transfer: setup ## does transfer help? three seeds of each, scored on dev in one run; needs `make shipped-model`'s work
-	@set -e; for seed in 0 1 2; do for kind in transferred scratch; do \
-	    out=$(SHIPPED)/transfer/$$kind-$$seed; init=""; [ $$kind = transferred ] || init=--from-scratch; \
-	    $(BIN)/wakeword train wakeword/recipes/smart_mirror.yaml --steps $(TRANSFER_STEPS) --seed $$seed $$init --out $$out; \
-	    [ -f $$out/model.onnx ] || $(BIN)/wakeword quantize $$out/trigger.safetensors --cuts 32 --out $$out/model.onnx \
-	        --manifest $(SHIPPED)/plan.parquet --manifest $(SHIPPED)/corpus/recordings.parquet; \
-	done; done
-	$(BIN)/wakeword score $(SHIPPED)/recordings.parquet --split dev --json $(SHIPPED)/transfer/dev.json \
-	    $(foreach k,transferred scratch,$(foreach s,0 1 2,--model $(SHIPPED)/transfer/$(k)-$(s)/model.onnx))
+transfer: setup ## what pretraining buys, cross-validated over voices (hours); docs/transfer.md says what it needs
+	$(BIN)/wakeword transfer wakeword/recipes/transfer.yaml --jobs 2
 
 score: setup ## score the shipped model on dev and test and write the README's table; needs the recordings
 	@mkdir -p $(BUILD)
