@@ -15,6 +15,7 @@ COMMANDS = {
     ),
     "synthesize": Command("asr_pretrain.synthesize", "hundreds of hours of speech from text, in shards"),
     "prepare": Command("asr_pretrain.prepare", "another's corpus as a manifest and shards"),
+    "label": Command("asr_pretrain.label", "texts for recordings that have none, by pocketsphinx"),
     "train": Command("asr_pretrain.train", "pretrain the encoder by CTC on phonemes"),
     "screen": Command("asr_pretrain.screen", "variants of a recipe, trained and scored one by one"),
     "card": Command("asr_pretrain.card", "score a finished run and write its model card"),

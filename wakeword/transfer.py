@@ -229,6 +229,7 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
     parser.add_argument("grid", type=Path, help="YAML: base recipe, encoders, depths, voices")
     parser.add_argument("--seed", type=int, action="append", help="repeatable (default: the file's)")
     parser.add_argument("--encoder", action="append", help=f"only this one (repeatable); {SCRATCH} is one")
+    parser.add_argument("--only", action="append", help="only cells whose name holds this (repeatable)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--share", default="0/1", help=argparse.SUPPRESS)
     parser.add_argument("--dry-run", action="store_true", help="list the cells and stop")
@@ -256,6 +257,7 @@ def run(args: argparse.Namespace) -> int:
         again = [sys.executable, "-m", "wakeword.cli", "transfer", str(args.grid)]
         again += [word for seed in args.seed or [] for word in ("--seed", str(seed))]
         again += [word for name in args.encoder or [] for word in ("--encoder", name)]
+        again += [word for text in args.only or [] for word in ("--only", text)]
         running = [
             subprocess.Popen([*again, "--share", f"{n}/{args.jobs}"], stdout=sys.stderr)
             for n in range(args.jobs)

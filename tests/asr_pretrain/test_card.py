@@ -27,7 +27,7 @@ def test_the_card_says_what_was_heard_and_how_well(
     assert "distinct recordings" in text and "| synthetic |" in text
     assert (tmp_path / "models" / "encoder.svg").read_text().lstrip().startswith("<?xml")
     rows = json.loads((tiny_recipe.out / SCORES).read_text())["rows"]
-    assert len(rows) == 2 and all(0 < row["per"] for row in rows.values())
+    assert len(rows) == 2 and all(row["per"] > 0 for row in rows.values())
     (tiny_recipe.out / SCORES).write_text(
         (tiny_recipe.out / SCORES).read_text().replace('"per": ', '"per": 1e9, "was": ')
     )
