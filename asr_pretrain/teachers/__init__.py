@@ -36,6 +36,12 @@ def load_frozen(config: TeacherConfig) -> tuple[Frozen, str]:
                 f"{hyperparams}: builds whatever Python it names, and is not read; describe the model in a "
                 "config.json beside its weights, or say `trust: true` if you wrote the file yourself"
             )
+    if config.kind == "speech-embedding":
+        from asr_pretrain.teachers import speech_embedding
+
+        weights = config.path / speech_embedding.EMBEDDING if config.path.is_dir() else config.path
+        model = speech_embedding.build(config.path)
+        return model.freeze(), check_hash(file_sha256(weights), config.sha256, weights)
     weights = find_weights(config.path)
     digest = check_hash(file_sha256(weights), config.sha256, weights)
     if config.kind == "torchaudio":

@@ -28,7 +28,7 @@ __all__ = ["Teacher", "TeacherConfig", "TeacherError"]
 class TeacherConfig(Strict):
     """A recipe's `teacher:`."""
 
-    kind: Literal["torchaudio", "speechbrain"]
+    kind: Literal["torchaudio", "speechbrain", "speech-embedding"]
     path: HomePath
     """The weights (safetensors, or a state_dict saved by torch), or a folder that holds one such file; a JSON
     beside it says what model it is (`docs/corpora.md`), unless torchaudio knows the file."""
