@@ -13,6 +13,7 @@ COMMANDS = {
     "tune": Command("wakeword.tune", "choose the threshold on the dev part"),
     "score": Command("wakeword.score", "FRR and FA/h on continuous streams"),
     "compare": Command("wakeword.compare", "two models on the same streams, paired"),
+    "benchmark": Command("wakeword.benchmark", "our model and other engines over the same streams"),
     "diagnose": Command("wakeword.diagnose", "bias, variance, mismatch, dev overfitting"),
     "transfer": Command("wakeword.transfer", "what pretraining buys, cross-validated over voices"),
     "results": Command("wakeword.results", "write the README's results table"),

@@ -222,3 +222,34 @@ def print_diagnose(result: dict[str, Any], console: Console | None = None) -> No
             row["remedy"] or "",
         )
     console.print(gaps)
+
+
+def print_benchmark(result: dict[str, Any], console: Console | None = None) -> None:
+    """Print the result of `wakeword benchmark`: each engine at its best within the limit."""
+    console = console or stderr_console()
+    _say(console, result["note"])
+    _say(
+        console,
+        f"{result['phrase']!r} on {result['split']}: {result['takes']} takes of {result['voices']} voices, "
+        f"{result['hours']:.2f} h of negatives; fewest misses at ≤ {result['fa_per_hour']:g} FA/h",
+    )
+    engines = result["engines"]
+    conditions = next(iter(engines.values()))["default"]["conditions"]
+    table = Table(title="FRR at equal false accepts", title_justify="left")
+    table.add_column("engine", no_wrap=True)
+    for name in (*map(condition_label, conditions), "FA/h", "latency p50", "p95", "CPU", "MB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for engine in engines.values():
+        best = engine["best"]
+        cells = [percent(best["conditions"][c]["frr"]) if best else "–" for c in conditions]
+        cells += [f"{best['fa_per_hour']:.2f}" if best else "–"]
+        cells += [seconds(best[key] if best else None) for key in ("latency_p50_s", "latency_p95_s")]
+        cells += [f"{100 * engine['cpu_share']:.2f} %", f"{engine['peak_mb']:.0f}"]
+        table.add_row(Text(f"{engine['name']} {engine['version']}"), *cells)
+    console.print(table)
+    for engine, rows in result["paired"].items():
+        told = ", ".join(
+            f"{condition_label(c)} {row['ours']} to {row['theirs']}{'*' if row['significant'] else ''}"
+            for c, row in rows.items()
+        )
+        _say(console, f"misses, ours to {engine}'s: {told} (* the paired interval excludes zero)")

@@ -2,7 +2,7 @@
 
 Trained on 200 million clips to tell 5,000 words apart, so it knows what words are in many voices. A folder
 holds `embedding_model.tflite` and `melspectrogram.tflite`, as in the package pyopen-wakeword; both are read
-as tables of numbers (`pip install tflite`) and run in torch, over whole utterances at once.
+as tables of numbers (the `embedding` extra) and run in torch, over whole utterances at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Graph:
         try:
             import tflite
         except ModuleNotFoundError as error:
-            raise TeacherError(f"{path}: reading it needs the package tflite; pip install tflite") from error
+            raise TeacherError(f"{path}: reading it needs the `embedding` extra") from error
         if not path.is_file() or path.stat().st_size > _LARGEST_BYTES:
             raise TeacherError(f"{path}: no such file, or larger than {_LARGEST_BYTES} bytes")
         self.path, self.schema = path, tflite
