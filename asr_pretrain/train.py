@@ -15,11 +15,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from asr_pretrain.encoder import SUBSAMPLING, Encoder, EncoderConfig
+from asr_pretrain.encoder import Encoder, EncoderConfig
 from asr_pretrain.loading.batches import SpeechBatches, build_car, measure_loader, transcribed
 from asr_pretrain.phonemes import PHONES
 from asr_pretrain.targets import MAX_SUBWORDS, Kind, Targets
-from asr_pretrain.teachers.teacher import Teacher, TeacherConfig
+from asr_pretrain.teachers.teacher import Teacher, add_teacher_loss
 from asr_pretrain.training.brain import ResumableBrain
 from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint
 from asr_pretrain.training.overrides import add_arguments, override
@@ -36,8 +36,6 @@ class PretrainRecipe(TrainingRecipe):
     max_utterance_s: float = Field(10.0, gt=0.5, le=60)
     source_weights: dict[str, float] = {}
     """Times a source is seen per epoch, 1 where not named: real recordings weigh more than synthetic."""
-    teacher: TeacherConfig | None = None
-    """A larger model on disk whose features are learnt beside the phones."""
     targets: Kind = "phones"
     """What is spelled."""
     subwords: int = Field(200, ge=40, le=MAX_SUBWORDS)
@@ -114,15 +112,7 @@ class CtcBrain(ResumableBrain):
         weights = [1 - self.intermediate_weight, self.intermediate_weight][: len(heads)]
         losses = [weight * ctc_loss(head, batch) for weight, head in zip(weights, heads, strict=True)]
         loss = torch.stack(losses).sum() / self.total_targets
-        if "teacher" in self.modules:
-            loss = loss + self.modules["teacher"](
-                encoded,
-                batch["waveform"].to(self.device),
-                frame_samples=batch["hop"].to(self.device) * SUBSAMPLING,
-                n_frames=batch["n_frames"].to(self.device),
-                frames_total=self.total_frames,
-            )
-        return loss
+        return add_teacher_loss(loss, self.modules, encoded, batch, self.total_frames)
 
 
 def build(recipe: PretrainRecipe, world: int, accumulate: int) -> tuple[Recogniser, SpeechBatches]:

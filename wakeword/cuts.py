@@ -72,6 +72,7 @@ class CutBatches:
         split: str = "train",
         voices: list[str] | None = None,
         tasks: TaskConfig | None = None,
+        waveform: bool = False,
     ):
         """``voices`` limits the wake-word takes with a known speaker to these (cross-validation)."""
         self.config, self.normalise, self.seed = config, normalise, seed
@@ -80,6 +81,7 @@ class CutBatches:
         frame = select_rows(manifests, phrase, split, voices)
         self.ids = frame["id"].to_list()
         self.targets = TaskTargets(frame, tasks) if tasks else None
+        self.waveform = waveform
         self.waveforms = pack(frame, Path("/"), label=f"decoding {split} cuts")
         self.groups = []
         for group in config.groups:
@@ -138,6 +140,10 @@ class CutBatches:
         if self.targets is not None:
             n_frames = heard.log_mel.shape[1] // SUBSAMPLING
             batch |= self.targets.of(placed, self.waveforms, frame_s, n_frames)
+        if self.waveform:  # clean, for a teacher
+            batch["waveform"] = torch.from_numpy(speech)
+            batch["hop"] = torch.full((len(speech),), round(heard.frame_s * SAMPLE_RATE_HZ))
+            batch["n_frames"] = torch.full((len(speech),), heard.log_mel.shape[1] // SUBSAMPLING)
         return batch
 
     def place(self, rng: np.random.Generator) -> Placed:

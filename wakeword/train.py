@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from asr_pretrain.encoder import SUBSAMPLING
 from asr_pretrain.loading.batches import build_car
 from asr_pretrain.logmel import N_MELS
+from asr_pretrain.teachers.teacher import Teacher, add_teacher_loss
 from asr_pretrain.training.brain import ResumableBrain
 from asr_pretrain.training.checkpoint import file_sha256
 from asr_pretrain.training.feed import Drawn
 from asr_pretrain.training.overrides import add_arguments, override
-from asr_pretrain.training.recipe import HomePath, TrainingRecipe, load_recipe
+from asr_pretrain.training.recipe import HomePath, RecipeError, TrainingRecipe, load_recipe
 from asr_pretrain.training.run import open_run
 from asr_pretrain.training.warm_start import encoder_shape
 from wakeword.advice import doubts
@@ -79,7 +80,8 @@ class TriggerBrain(ResumableBrain):
         loss = self._word_loss(logits[:, 0].float(), batch["word_end"], batch["word_start"])
         if "tasks" in self.modules:
             loss = loss + self.modules["tasks"](encoded, batch, self._word_loss)
-        return loss * len(logits) / self.total_targets
+        loss = loss * len(logits) / self.total_targets
+        return add_teacher_loss(loss, self.modules, encoded, batch, self.total_frames)
 
     def _word_loss(self, logits: Tensor, end: Tensor, start: Tensor) -> Tensor:
         low, high = self.recipe.cuts.window_s
@@ -104,6 +106,11 @@ def train(recipe: TriggerRecipe) -> Path:
                 run.say(f"warning: {recipe.init}: {doubt}")
         if recipe.tasks.any:
             modules["tasks"] = tasks
+        card: dict[str, Any] = {}
+        if recipe.teacher is not None:
+            teacher = Teacher(recipe.teacher, shape.channels)
+            run.bind("teacher_sha256", teacher.sha256)
+            modules["teacher"], card["teacher"] = teacher, teacher.card()
         batches, describe, frozen = _batches(recipe, model)
         brain = TriggerBrain(modules, run, recipe.optimisation.total_steps(None))
         brain.recipe, brain.frozen = recipe, frozen
@@ -121,7 +128,7 @@ def train(recipe: TriggerRecipe) -> Path:
             "head": recipe.head.model_dump(mode="json"),
             "keywords": [recipe.phrase],
         }
-        return run.keep("trigger.safetensors", brain.average, {**sidecar, **brain.facts()})
+        return run.keep("trigger.safetensors", brain.average, {**sidecar, **card, **brain.facts()})
 
 
 def hours_of(recipe: TriggerRecipe) -> float:
@@ -145,11 +152,14 @@ def _batches(recipe: TriggerRecipe, model: TriggerModel) -> tuple[CutBatches | C
             recipe.optimisation.seed,
             voices=recipe.voices,
             tasks=recipe.tasks if recipe.tasks.any else None,
+            waveform=recipe.teacher is not None,
         )
 
     if not recipe.cached_batches:
         drawn = cuts()
         return drawn, drawn.describe(), "all"
+    if recipe.teacher is not None:
+        raise RecipeError("teacher: it hears each cut anew; leave cached_batches out")
     folder = recipe.cache or recipe.out / "cuts"
     frames = int(recipe.cuts.duration_s * 100 / recipe.perturbation.tempo[0]) // SUBSAMPLING * SUBSAMPLING
     kept = ("phrase", "cuts", "perturbation", "surroundings", "voices", "tasks")

@@ -10,7 +10,7 @@ from asr_pretrain.teachers.frozen import Frozen
 from asr_pretrain.training.checkpoint import file_sha256
 
 if TYPE_CHECKING:
-    from asr_pretrain.teachers.teacher import TeacherConfig
+    from asr_pretrain.training.recipe import TeacherConfig
 
 __all__ = ["Frozen", "TeacherError", "load_frozen"]
 

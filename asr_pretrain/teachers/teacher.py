@@ -13,42 +13,17 @@ mean absolute difference minus the logarithm of the sigmoid of the cosine. The p
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
-from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from asr_pretrain.encoder import SUBSAMPLING
 from asr_pretrain.teachers import TeacherError, load_frozen
-from asr_pretrain.training.recipe import HomePath, Strict
+from asr_pretrain.training.recipe import TeacherConfig
 
-__all__ = ["Teacher", "TeacherConfig", "TeacherError"]
-
-
-class TeacherConfig(Strict):
-    """A recipe's `teacher:`."""
-
-    kind: Literal["torchaudio", "speechbrain", "speech-embedding"]
-    path: HomePath
-    """The weights (safetensors, or a state_dict saved by torch), or a folder that holds one such file; a JSON
-    beside it says what model it is (`docs/corpora.md`), unless torchaudio knows the file."""
-    licence: str = Field(min_length=1)
-    """Under which the teacher may be used, as its makers write it; it goes into the model's card."""
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    """Expected hash of the weights; null records the one found."""
-    layer: int | None = Field(None, ge=1)
-    """Transformer layer to learn from, counted from 1; null is the last one."""
-    weight: float = Field(1.0, gt=0, le=100)
-    """Of this loss beside the CTC loss."""
-    trust: bool = False
-    """Run the Python that a SpeechBrain `hyperparams.yaml` names. Only for a file that you wrote yourself."""
-
-    @field_validator("licence")
-    @classmethod
-    def _named(cls, licence: str) -> str:
-        if not licence.strip():
-            raise ValueError("name the licence under which the teacher may be used")
-        return licence
+__all__ = ["Teacher", "TeacherConfig", "TeacherError", "add_teacher_loss"]
 
 
 class Teacher(nn.Module):
@@ -132,6 +107,28 @@ class Teacher(nn.Module):
             "parameters": sum(p.numel() for p in model.parameters()),
             "trusted_code": self.config.trust,
         }
+
+
+def add_teacher_loss(
+    loss: Tensor, modules: Mapping[str, Any], encoded: Tensor, batch: dict[str, Tensor], frames_total: float
+) -> Tensor:
+    """``loss``, and the teacher's where ``modules["teacher"]`` is one.
+
+    Args:
+        batch: with ``waveform`` (batch, samples), clean; ``hop`` (batch,), its samples under a log-mel;
+            ``n_frames`` (batch,), encoder frames that count.
+        frames_total: encoder frames of the whole step.
+    """
+    if "teacher" not in modules:
+        return loss
+    device = encoded.device
+    return loss + modules["teacher"](
+        encoded,
+        batch["waveform"].to(device),
+        frame_samples=batch["hop"].to(device) * SUBSAMPLING,
+        n_frames=batch["n_frames"].to(device),
+        frames_total=frames_total,
+    )
 
 
 def aligned(features: Tensor, n_samples: int, frames: int, frame_samples: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from asr_pretrain.augment.car import CarRecipe
 from asr_pretrain.encoder import EncoderConfig
@@ -102,6 +102,32 @@ class Surroundings(Strict):
     seed: int = 0
 
 
+class TeacherConfig(Strict):
+    """A recipe's `teacher:`."""
+
+    kind: Literal["torchaudio", "speechbrain", "speech-embedding"]
+    path: HomePath
+    """The weights (safetensors, or a state_dict saved by torch), or a folder that holds one such file; a JSON
+    beside it says what model it is (`docs/corpora.md`), unless torchaudio knows the file."""
+    licence: str = Field(min_length=1)
+    """Under which the teacher may be used, as its makers write it; it goes into the model's card."""
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """Expected hash of the weights; null records the one found."""
+    layer: int | None = Field(None, ge=1)
+    """Transformer layer to learn from, counted from 1; null is the last one."""
+    weight: float = Field(1.0, gt=0, le=100)
+    """Of this loss beside the CTC loss."""
+    trust: bool = False
+    """Run the Python that a SpeechBrain `hyperparams.yaml` names. Only for a file that you wrote yourself."""
+
+    @field_validator("licence")
+    @classmethod
+    def _named(cls, licence: str) -> str:
+        if not licence.strip():
+            raise ValueError("name the licence under which the teacher may be used")
+        return licence
+
+
 class TrainingRecipe(Strict):
     """What pretraining and fine-tuning have in common."""
 
@@ -110,6 +136,8 @@ class TrainingRecipe(Strict):
     out: HomePath
     init: HomePath | None = None
     """A run's encoder.safetensors or trigger.safetensors to start from; none starts from scratch."""
+    teacher: TeacherConfig | None = None
+    """A larger model on disk whose features are learnt beside the targets."""
     encoder: EncoderConfig | None = None
     """Its shape; where it is left out, the one of ``init``, or the default."""
     optimisation: Optimisation = Optimisation()

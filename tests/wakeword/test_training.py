@@ -131,3 +131,25 @@ def test_the_device_model_streams_what_training_computes(
     assert quantized.metadata["precision"] == "int8"
     assert quantized.metadata["calibration_ids"]
     assert np.abs(quantized.scores(samples)[:, 0] - smoothed).max() < 0.2
+
+
+def test_a_teacher_is_learnt_from_and_left_behind(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asr_pretrain.teachers import teacher
+    from asr_pretrain.teachers.frozen import Frozen
+    from asr_pretrain.training.recipe import TeacherConfig
+
+    class Loudness(Frozen):
+        def features(self, waveform: torch.Tensor) -> torch.Tensor:
+            return waveform.unfold(1, 1280, 1280).square().mean(-1, keepdim=True).expand(-1, -1, 4)
+
+    monkeypatch.setattr(teacher, "load_frozen", lambda config: (Loudness().freeze(), "0" * 64))
+    config = TeacherConfig(kind="torchaudio", path=Path("large.safetensors"), licence="MIT")
+    tensors, sidecar = load_checkpoint(train(recipe_for(tiny_corpus, tmp_path / "a", teacher=config)))
+    assert sidecar["teacher"]["licence"] == "MIT" and not any("projection" in name for name in tensors)
+    alone = load_checkpoint(train(recipe_for(tiny_corpus, tmp_path / "b")))[0]
+    assert not torch.equal(tensors["encoder.stem.conv.weight"], alone["encoder.stem.conv.weight"])
+    cached = recipe_for(tiny_corpus, tmp_path / "c", teacher=config, cached_batches=2)
+    with pytest.raises(RecipeError, match="leave cached_batches out"):
+        train(cached)
