@@ -68,6 +68,12 @@ def add_stream_arguments(parser: argparse.ArgumentParser, *, manifest_optional: 
     )
     parser.add_argument("--draws", type=int, default=1, help="cars around each take (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of orders, gaps, cabins and noises")
+    parser.add_argument(
+        "--cabins",
+        default="cabin",
+        choices=("cabin", "wedge"),
+        help="boxes as training hears them (other ones), or wedges, which it never does",
+    )
     parser.add_argument("--keyword", help="the phrase (default: the model's first)")
     parser.add_argument("--root", type=Path, help="folder of relative audio paths (default: the manifest's)")
     parser.add_argument("--negative-hours", type=float, help="play a seeded sample of the negatives only")
@@ -99,7 +105,8 @@ def playlist_from(args: argparse.Namespace, phrase: str) -> tuple[Playlist, Rend
     playlist = Playlist(
         frame, root, args.split, phrase, seed=args.seed, max_negative_hours=args.negative_hours
     )
-    return playlist, SimulatedCar(noise_rows(frame, args.split), root, args.split, args.seed)
+    car = SimulatedCar(noise_rows(frame, args.split), root, args.split, args.seed, cabin_kind=args.cabins)
+    return playlist, car
 
 
 def noise_rows(frame: pl.DataFrame, split: str) -> pl.DataFrame:

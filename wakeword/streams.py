@@ -30,6 +30,7 @@ from wakeword.blocks import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from asr_pretrain.augment.cabin import CabinKind
     from asr_pretrain.augment.car import CarRecipe
 
 __all__ = [
@@ -133,6 +134,7 @@ class SimulatedCar:
         recipe: CarRecipe | None = None,
         cabins: int = 64,
         procedural: int = 48,
+        cabin_kind: CabinKind = "cabin",
     ) -> None:
         """Build the banks of `part`.
 
@@ -140,6 +142,7 @@ class SimulatedCar:
             frame: holds the noise rows of `part`.
             recipe: the neutral car of the scoring rules unless given.
             cabins, procedural: how many cabins and noises are simulated, for this part alone.
+            cabin_kind: those that training hears too, or those that it never does.
         """
         import polars as pl
 
@@ -153,7 +156,7 @@ class SimulatedCar:
             frame = frame.filter(pl.col("noise_kind").is_in(recipe.noise_kinds))
         cache = cache_folder()
         noise = NoiseBank.build(frame, root, part=part, procedural=procedural, seed=seed, cache=cache)
-        self.car = Car(recipe, cabin_bank(part, cabins, seed, cache), noise)
+        self.car = Car(recipe, cabin_bank(part, cabins, seed, cache, cabin_kind), noise)
 
     def render(self, clean: np.ndarray, rng: np.random.Generator, snr_db: float | None) -> np.ndarray:
         """See `Renderer`."""

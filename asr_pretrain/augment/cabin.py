@@ -25,6 +25,7 @@ _BANDS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 _MAX_ORDER = 20
 _MOUTH_PATTERN = 0.75  # subcardioid p + (1 - p) cos: a mouth radiates about 6 dB less to the rear
 Seat = Literal["driver", "passenger", "rear"]
+CabinKind = Literal["cabin", "wedge"]
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,20 @@ def cabin_id(part: str, seed: int, index: int) -> str:
     return f"cabin-{part}-{index:04d}" if seed == 0 else f"cabin-{part}-s{seed}-{index:04d}"
 
 
-def cabin_bank(part: str, count: int, seed: int = 0, cache: Path | None = None) -> RirBank:
-    """Simulate ``count`` cabins of ``part``, or read them from ``cache``; parts never share a cabin."""
+def cabin_bank(
+    part: str, count: int, seed: int = 0, cache: Path | None = None, kind: CabinKind = "cabin"
+) -> RirBank:
+    """Simulate ``count`` cabins of ``part``, or read them from ``cache``; parts never share a cabin.
+
+    ``kind``: this module's boxes, or the wedges of `asr_pretrain.augment.wedge`, which training never hears.
+    """
     if count < 1:
         raise ValueError(f"cabin_bank: count {count} for part '{part}'; ask for at least one cabin")
+    if kind == "wedge":
+        from asr_pretrain.augment.wedge import wedge_response
+
+        ids = tuple(cabin_id(part, seed, index).replace("cabin", "wedge", 1) for index in range(count))
+        return RirBank(ids, torch.from_numpy(np.stack([wedge_response(part, seed, i) for i in range(count)])))
     key = f"cabins-v{CABIN_VERSION}-{part}-{count}-{seed}"
     ids = tuple(cabin_id(part, seed, index) for index in range(count))
     stored = load_arrays(cache, key, ("responses",))
