@@ -69,10 +69,10 @@ def add_stream_arguments(parser: argparse.ArgumentParser, *, manifest_optional: 
     parser.add_argument("--draws", type=int, default=1, help="cars around each take (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of orders, gaps, cabins and noises")
     parser.add_argument(
-        "--cabins",
-        default="cabin",
-        choices=("cabin", "wedge"),
-        help="boxes as training hears them (other ones), or wedges, which it never does",
+        "--generator",
+        default="seen",
+        choices=("seen", "unseen"),
+        help="cabins and noises made as training's are (other ones), or by methods that it never hears",
     )
     parser.add_argument("--keyword", help="the phrase (default: the model's first)")
     parser.add_argument("--root", type=Path, help="folder of relative audio paths (default: the manifest's)")
@@ -105,7 +105,7 @@ def playlist_from(args: argparse.Namespace, phrase: str) -> tuple[Playlist, Rend
     playlist = Playlist(
         frame, root, args.split, phrase, seed=args.seed, max_negative_hours=args.negative_hours
     )
-    car = SimulatedCar(noise_rows(frame, args.split), root, args.split, args.seed, cabin_kind=args.cabins)
+    car = SimulatedCar(noise_rows(frame, args.split), root, args.split, args.seed, generator=args.generator)
     return playlist, car
 
 

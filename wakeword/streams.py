@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from asr_pretrain.augment.cabin import CabinKind
     from asr_pretrain.augment.car import CarRecipe
+    from asr_pretrain.augment.noise import NoiseKind
 
 __all__ = [
     "DEFAULT_CONDITIONS",
@@ -54,6 +55,12 @@ __all__ = [
     "word_span_of",
 ]
 
+Generator = Literal["seen", "unseen"]
+GENERATORS: dict[Generator, tuple[CabinKind, NoiseKind]] = {
+    "seen": ("cabin", "procedural"),
+    "unseen": ("wedge", "grains"),
+}
+"""Kinds of cabins and of synthetic noises."""
 DEFAULT_CONDITIONS = ("quiet", "cabin", "10", "5", "0", "-5")
 TAKE_GAP_S = (1.5, 3.0)
 NEGATIVE_GAP_S = (0.3, 1.0)
@@ -134,7 +141,7 @@ class SimulatedCar:
         recipe: CarRecipe | None = None,
         cabins: int = 64,
         procedural: int = 48,
-        cabin_kind: CabinKind = "cabin",
+        generator: Generator = "seen",
     ) -> None:
         """Build the banks of `part`.
 
@@ -142,7 +149,8 @@ class SimulatedCar:
             frame: holds the noise rows of `part`.
             recipe: the neutral car of the scoring rules unless given.
             cabins, procedural: how many cabins and noises are simulated, for this part alone.
-            cabin_kind: those that training hears too, or those that it never does.
+            generator: `seen` makes cabins and noises by the methods that training's are made by, `unseen`
+                by methods that training never hears.
         """
         import polars as pl
 
@@ -155,7 +163,10 @@ class SimulatedCar:
         if recipe.noise_kinds is not None:  # decoding what is never played would take most of the start
             frame = frame.filter(pl.col("noise_kind").is_in(recipe.noise_kinds))
         cache = cache_folder()
-        noise = NoiseBank.build(frame, root, part=part, procedural=procedural, seed=seed, cache=cache)
+        cabin_kind, noise_kind = GENERATORS[generator]
+        noise = NoiseBank.build(
+            frame, root, part=part, procedural=procedural, seed=seed, cache=cache, kind=noise_kind
+        )
         self.car = Car(recipe, cabin_bank(part, cabins, seed, cache, cabin_kind), noise)
 
     def render(self, clean: np.ndarray, rng: np.random.Generator, snr_db: float | None) -> np.ndarray:

@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from asr_pretrain.augment.cabin import part_seed
+from asr_pretrain.augment.grains import GRAINS_VERSION, GrainParameters, draw_grains, synthesize_grains
 from asr_pretrain.augment.level import SAMPLE_RATE_HZ
 from asr_pretrain.augment.loops import prepare
 from asr_pretrain.augment.procedural import PROCEDURAL_VERSION, NoiseParameters, draw_noise, synthesize
@@ -34,6 +35,7 @@ __all__ = [
     "synthesize",
 ]
 
+NoiseKind = Literal["procedural", "grains"]
 BANK_VERSION = 1
 PROCEDURAL_S = 10.0
 CHANGE_FADE_SAMPLES = 8000  # 0.5 s from one noise of a drive to the next
@@ -105,8 +107,12 @@ class NoiseBank:
         procedural: int,
         seed: int = 0,
         cache: Path | None = None,
+        kind: NoiseKind = "procedural",
     ) -> NoiseBank:
         """Gather the noises of ``part``: its recorded noise rows, and ``procedural`` synthetic ones of 10 s.
+
+        The synthetic ones are those of `asr_pretrain.augment.procedural`, or the grains of
+        `asr_pretrain.augment.grains`, which training never hears.
 
         ``frame`` is a recordings manifest; rows with ``noise_kind`` and ``split`` (or ``part``) equal to
         ``part`` are taken, their audio relative to ``root``. Raises ValueError when nothing is left.
@@ -116,17 +122,16 @@ class NoiseBank:
         recorded: list[bool] = []
         stores: list[dict[str, np.ndarray]] = []
         if procedural > 0:
-            parameters = [procedural_parameters(part, seed, index) for index in range(procedural)]
-            stores.append(
-                _cached(
-                    cache,
-                    f"noise-procedural-v{PROCEDURAL_VERSION}.{BANK_VERSION}-{part}-{procedural}-{seed}",
-                    (_synthetic(p) for p in parameters),
-                )
-            )
+            drawn: list[NoiseParameters | GrainParameters] = [
+                (grain_parameters if kind == "grains" else procedural_parameters)(part, seed, index)
+                for index in range(procedural)
+            ]
+            version = GRAINS_VERSION if kind == "grains" else PROCEDURAL_VERSION
+            key = f"noise-{kind}-v{version}.{BANK_VERSION}-{part}-{procedural}-{seed}"
+            stores.append(_cached(cache, key, (_synthetic(p) for p in drawn)))
             used = stores[-1]["kept"]
-            ids += [procedural_id(part, seed, int(i)) for i in used]
-            kinds += [parameters[int(i)].kind for i in used]
+            ids += [procedural_id(part, seed, int(i)).replace("procedural", kind, 1) for i in used]
+            kinds += [drawn[int(i)].kind for i in used]
             recorded += [False] * len(used)
         rows = _noise_rows(frame, part)
         if rows:
@@ -251,13 +256,21 @@ def procedural_parameters(part: str, seed: int, index: int) -> NoiseParameters:
     return draw_noise(np.random.default_rng(part_seed(part, seed, index, "noise")))
 
 
+def grain_parameters(part: str, seed: int, index: int) -> GrainParameters:
+    """Return the parameters of grain noise ``index`` of ``part``."""
+    return draw_grains(np.random.default_rng(part_seed(part, seed, index, "grains")))
+
+
 def procedural_id(part: str, seed: int, index: int) -> str:
     """Return e.g. ``procedural-train-0007`` (seed 0) or ``procedural-train-s3-0007``."""
     return f"procedural-{part}-{index:04d}" if seed == 0 else f"procedural-{part}-s{seed}-{index:04d}"
 
 
-def _synthetic(parameters: NoiseParameters) -> np.ndarray:
-    return synthesize(parameters, int(PROCEDURAL_S * SAMPLE_RATE_HZ)) * 32767
+def _synthetic(parameters: NoiseParameters | GrainParameters) -> np.ndarray:
+    n_samples = int(PROCEDURAL_S * SAMPLE_RATE_HZ)
+    if isinstance(parameters, GrainParameters):
+        return synthesize_grains(parameters, n_samples) * 32767
+    return synthesize(parameters, n_samples) * 32767
 
 
 def _recording(audio: str, root: Path | None) -> np.ndarray:
