@@ -63,6 +63,10 @@ class CarRecipe(BaseModel):
     """Tilt of that response about 1 kHz."""
     highpass_hz: Range = (20.0, 220.0)
     """Corner of its second-order high-pass."""
+    lowpass_share: float = Field(default=0.0, ge=0, le=1)
+    """Cuts from a capture of little bandwidth: a telephone's, a low-bit-rate codec's."""
+    lowpass_hz: Range = (2800.0, 7000.0)
+    """Where that ends, steeply; drawn uniformly over the logarithm."""
     floor_dbfs: Range | None = (-90.0, -72.0)
     """The microphone's own white noise; null for none. Digital silence is no quiet car."""
     noise_kinds: tuple[str, ...] | None = None
@@ -103,6 +107,7 @@ class Drive:
     tilt_db_per_octave: float
     highpass_hz: float | None
     floor_dbfs: float | None
+    lowpass_hz: float | None = None
 
     def parents(self) -> dict[str, object]:
         """Return the manifest's columns for this drive."""
@@ -165,6 +170,9 @@ class Car:
         noise = None
         if noisy:
             noise = self.noise.choose(rng, n_samples, self._kinds, r.recorded_share, r.mix_share)
+        # Drawn last: what stands above is as it was before there was this.
+        narrow, corner = rng.random(2).tolist()
+        low, high = r.lowpass_hz
         return Drive(
             seed=seed,
             n_samples=n_samples,
@@ -179,6 +187,7 @@ class Car:
             tilt_db_per_octave=within(r.tilt_db_per_octave, u[9]) if microphone else 0.0,
             highpass_hz=within(r.highpass_hz, u[10]) if microphone else None,
             floor_dbfs=within(r.floor_dbfs, u[11]) if r.floor_dbfs is not None else None,
+            lowpass_hz=low * (high / low) ** corner if narrow < r.lowpass_share else None,
         )
 
     def apply(self, speech: torch.Tensor, drives: list[Drive]) -> torch.Tensor:
@@ -288,8 +297,8 @@ class Car:
         return spectrum(responses.roll(-DIRECT_INDEX, dims=1), n_fft)
 
     def _microphone(self, drives: list[Drive], n_fft: int, device: torch.device) -> torch.Tensor | None:
-        """Gains ``(batch, bins)``: a tilt about 1 kHz, a second-order Butterworth high-pass; zero phase."""
-        if all(d.highpass_hz is None and d.tilt_db_per_octave == 0 for d in drives):
+        """Gains ``(batch, bins)``, zero phase: a tilt, a Butterworth high-pass, a steep low-pass."""
+        if all(d.highpass_hz is None and d.tilt_db_per_octave == 0 and d.lowpass_hz is None for d in drives):
             return None
         f = torch.fft.rfftfreq(n_fft, 1 / SAMPLE_RATE_HZ, device=device)
         octave = torch.log2(f.clamp(100.0, 8000.0) / 1000.0)
@@ -299,4 +308,8 @@ class Car:
         f4 = f.square().square()
         highpass = torch.sqrt(f4 / (f4 + corner[:, None] ** 4).clamp_min(1e-12))
         highpass[corner == 0] = 1.0  # 0 / 0 at 0 Hz
-        return gain * highpass
+        gain *= highpass
+        for row, d in enumerate(drives):
+            if d.lowpass_hz is not None:  # 12th order: 72 dB an octave
+                gain[row] *= torch.rsqrt(1 + (f / d.lowpass_hz) ** 24)
+        return gain

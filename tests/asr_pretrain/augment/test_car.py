@@ -143,3 +143,14 @@ def test_throughput(make_car: MakeCar, record_property: Callable[[str, object], 
     record_property("cuts_per_s", rate)
     print(f"car: {rate:.0f} two-second cuts/s on one core")
     assert rate > 170
+
+
+def test_a_narrow_capture_ends_steeply_and_moves_no_other_draw(make_car: MakeCar, speech: torch.Tensor):
+    narrow = make_car(PLAIN.model_copy(update={"lowpass_share": 1, "lowpass_hz": (3000, 3400)}))
+    wide = make_car(PLAIN)
+    drives = narrow.draw(7, len(speech), speech.shape[1])
+    assert all(3000 <= (d.lowpass_hz or 0) <= 3400 for d in drives)
+    assert [replace(d, lowpass_hz=None) for d in drives] == wide.draw(7, len(speech), speech.shape[1])
+    power = torch.fft.rfft(narrow.apply(speech, drives)).abs().square().sum(0)
+    hz = torch.fft.rfftfreq(speech.shape[1], 1 / 16000)
+    assert float(power[hz > 5000].sum() / power[(hz > 300) & (hz < 2800)].sum()) < 1e-3
