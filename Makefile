@@ -53,7 +53,7 @@ shipped-model: setup ## train the model we ship again, from the development reco
 	    --out mirror_device/models/smart_mirror.onnx --float-out $(SHIPPED)/smart_mirror_float.onnx
 	$(BIN)/wakeword tune mirror_device/models/smart_mirror.onnx $(SHIPPED)/recordings.parquet
 
-transfer: setup ## what pretraining buys, cross-validated over voices (hours); docs/transfer.md says what it needs
+transfer: setup ## what pretraining buys, cross-validated over voices (hours); wakeword/recipes/transfer.yaml names the encoders that it needs
 	$(BIN)/wakeword transfer wakeword/recipes/transfer.yaml --jobs 2
 
 score: setup ## score the shipped model on dev and test and write the README's table; needs the recordings

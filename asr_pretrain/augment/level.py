@@ -35,7 +35,7 @@ def spectrum(x: torch.Tensor, n_fft: int) -> torch.Tensor:
     """Real FFT of the last axis, zeros behind it up to ``n_fft``: (..., n_fft // 2 + 1) complex64."""
     if x.device.type != "cpu":
         return torch.fft.rfft(x, n_fft)
-    # pocketfft takes several rows at once: on an AMD processor two thirds of the time of torch's MKL.
+    # pocketfft takes several rows at once: on an AMD processor faster than torch's MKL (docs/experiments.md).
     return torch.from_numpy(scipy.fft.rfft(x.numpy(), n_fft))
 
 
