@@ -2,7 +2,8 @@
 
 asr-pretrain label recordings.parquet --source "librispeech train-clean-100" --out labelled.parquet
 
-The texts hold errors, so such rows are for pretraining only. Resumes: what was read stands in a JSONL file beside the manifest. Needs the `label` extra.
+The texts hold errors, so such rows are for pretraining only. Resumes: what was read stands in a JSONL file
+beside the manifest. Needs the `label` extra.
 """
 
 from __future__ import annotations
