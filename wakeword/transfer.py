@@ -23,9 +23,10 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from asr_pretrain.loading.transcripts import read_rows
 from asr_pretrain.screen import cpu_seconds, merged
 from asr_pretrain.training.recipe import HomePath, RecipeError, Strict, load_recipe, validated
-from data_splits.manifest import read_manifest, write_manifest
+from data_splits.manifest import write_manifest
 from wakeword.evaluate import Heard
 from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
 from wakeword.model import Unfreeze, load_trigger
@@ -106,10 +107,7 @@ class Bench:
     def __init__(self, grid: Grid, base: TriggerRecipe):
         """Raises ManifestError, StreamError: the recordings cannot be used."""
         self.grid, self.base = grid, base
-        self.frame = read_manifest(grid.recordings)
-        root = grid.recordings.resolve().parent
-        absolute = pl.when(pl.col("audio").str.starts_with("/")).then(pl.col("audio"))
-        self.frame = self.frame.with_columns(absolute.otherwise(pl.lit(f"{root}/") + pl.col("audio")))
+        self.frame = read_rows([grid.recordings], lambda frame: frame)
         self.takes = takes_by_voice(self.frame, base.phrase, PARTS)
         self.folds = voice_folds(self.takes, grid.folds)
 

@@ -13,10 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from asr_pretrain.augment.cabin import DIRECT_INDEX, RESPONSE_SAMPLES, part_seed
+from asr_pretrain.augment.cabin import DIRECT_INDEX, RESPONSE_SAMPLES, SPEED_OF_SOUND_M_S, part_seed
 from asr_pretrain.augment.level import SAMPLE_RATE_HZ
 
-SPEED_OF_SOUND_M_S = 343.0
 _OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 _TAPS = 41
 """Of the filter that gives a reflection its absorption and its fraction of a sample; a response starts with
