@@ -34,17 +34,6 @@ __all__ = [
     "training_curves",
     "write_report",
 ]
-    "PALETTE",
-    "block",
-    "det_plot",
-    "drive_block",
-    "drive_plot",
-    "page",
-    "score_table",
-    "table",
-    "training_curves",
-    "write_report",
-]
 
 _INK = "#010203"
 """Stands for the page's text colour until the SVG is inlined."""

@@ -9,7 +9,8 @@ import pytest
 from data_splits.audio import read_audio
 from data_splits.manifest import read_manifest
 from wakeword.cli import main
-from wakeword.voices import Analysed, VoiceChange, analyse, draw_voice, speak
+from wakeword.voices import VoiceChange, draw_voice, speak
+from wakeword.world import Analysed, analyse
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pyworld") is None, reason="pyworld is not installed"
