@@ -13,6 +13,7 @@ COMMANDS = {
     "render": Command(
         "asr_pretrain.augment.render", "hear recordings through the simulated car: mirror rows"
     ),
+    "drives": Command("asr_pretrain.augment.drives", "a page of random drives to look at and listen to"),
     "synthesize": Command("asr_pretrain.synthesize", "hundreds of hours of speech from text, in shards"),
     "prepare": Command("asr_pretrain.prepare", "another's corpus as a manifest and shards"),
     "label": Command("asr_pretrain.label", "texts for recordings that have none, by pocketsphinx"),

@@ -67,7 +67,7 @@ def calibration_cuts(
     """``count`` training cuts as waveforms in the car, and the ids of the train rows they came from."""
     recipe = sidecar["recipe"]
     surroundings = Surroundings.model_validate(recipe["surroundings"])
-    car = build_car(manifests, surroundings, "train")
+    car = build_car(manifests, surroundings, "train", [recipe["phrase"]])
     batches = CutBatches.of(manifests, recipe, car, torch.nn.Identity(), batch_size=count)
     rng = np.random.default_rng([recipe["optimisation"]["seed"], 4])
     placed = batches.place(rng)

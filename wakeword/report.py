@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asr_pretrain.page import block, page, table, write_report
 from wakeword.streams import condition_label
 from wakeword.tables import percent, percent_interval, seconds
 
@@ -21,66 +22,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+__all__ = [
+    "PALETTE",
+    "block",
+    "det_plot",
+    "drive_block",
+    "drive_plot",
+    "page",
+    "score_table",
+    "table",
+    "training_curves",
+    "write_report",
+]
+
 _INK = "#010203"
 """Stands for the page's text colour until the SVG is inlined."""
 PALETTE = ("#3b82c4", "#d9822b", "#2f9e6e", "#c2496b", "#8a63c9", "#8f7a1f", "#4aa5b5")
 _MAX_POINTS = 4000
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2530; --soft: #5b6875; --paper: #fcfcfb; --card: #ffffff;
-  --line: #dfe4e8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6eaee; --soft: #9aa7b3; --paper: #14181d; --card: #1b2027; --line: #313943; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 62rem; background: var(--paper);
-  color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 1.5rem; }
-h2 { font-size: 1.1rem; margin: 0 0 .4rem; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  padding: 1.1rem 1.25rem; margin: 0 0 1.25rem; overflow-x: auto; }
-p { margin: .3rem 0 .7rem; color: var(--soft); max-width: 46rem; }
-svg { display: block; width: 100%; height: auto; color: var(--ink); }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
-th, td { padding: .38rem .7rem; text-align: right; border-bottom: 1px solid var(--line);
-  white-space: nowrap; }
-th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; }
-tr:last-child td { border-bottom: 0; }
-"""
-
-
-def page(title: str, blocks: Sequence[str]) -> str:
-    """A whole HTML document of `blocks`, each a piece of HTML such as the functions below return."""
-    body = "\n".join(blocks)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n{body}\n</body>\n</html>\n"
-    )
-
-
-def write_report(path: str | Path, title: str, blocks: Sequence[str]) -> Path:
-    """Write `page(title, blocks)`; the folder is made where missing. Returns the path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(title, blocks), encoding="utf-8")
-    return path
-
-
-def block(title: str, content: str, text: str = "") -> str:
-    """A titled section around `content` (HTML), with a plain-text paragraph under the title."""
-    note = f"<p>{html.escape(text)}</p>" if text else ""
-    return f"<section>\n<h2>{html.escape(title)}</h2>\n{note}{content}\n</section>"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """An HTML table of plain texts; a line feed in a header breaks the line."""
-    head = "".join(f"<th>{html.escape(cell).replace(chr(10), '<br>')}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>\n" for row in rows
-    )
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], title: str = "Training", text: str = "") -> str:

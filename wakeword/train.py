@@ -145,7 +145,7 @@ def _batches(recipe: TriggerRecipe, model: TriggerModel) -> tuple[CutBatches | C
             recipe.manifests,
             recipe.phrase,
             recipe.cuts,
-            build_car(recipe.manifests, recipe.surroundings, "train"),
+            build_car(recipe.manifests, recipe.surroundings, "train", [recipe.phrase]),
             recipe.perturbation,
             model.encoder.normalise,
             recipe.batch_size,

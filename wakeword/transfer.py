@@ -48,6 +48,8 @@ class Grid(Strict):
     base: Path
     """A fine-tuning recipe, beside the file of the grid; its manifests are replaced by each fold's."""
     recordings: HomePath
+    more: list[HomePath] = []
+    """Manifests with further training rows, such as takes in voices that nobody recorded."""
     out: HomePath
     encoders: dict[str, HomePath] = {}
     """Pretrained encoders by name; `scratch` is always there."""
@@ -108,6 +110,7 @@ class Bench:
         """Raises ManifestError, StreamError: the recordings cannot be used."""
         self.grid, self.base = grid, base
         self.frame = read_rows([grid.recordings], lambda frame: frame)
+        self.more = read_rows(grid.more, lambda f: f) if grid.more else self.frame.clear()
         self.takes = takes_by_voice(self.frame, base.phrase, PARTS)
         self.folds = voice_folds(self.takes, grid.folds)
 
@@ -116,7 +119,8 @@ class Bench:
         path = self.grid.out / f"fold{fold}.parquet"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_manifest(hold_out(self.frame, list(self.takes), self.folds[fold]), path)
+            everything = pl.concat([self.frame, self.more], how="diagonal_relaxed")
+            write_manifest(hold_out(everything, list(self.takes), self.folds[fold]), path)
         return path
 
     def streams(self) -> list[Rendered]:
@@ -148,7 +152,9 @@ class Bench:
     def recipe(self, cell: Cell) -> TriggerRecipe:
         """The ordinary fine-tuning recipe of one cell."""
         others = [voice for n, fold in enumerate(self.folds) if n != cell.fold for voice in fold]
-        chosen = some_voices(self.takes, others, cell.voices, cell.seed * 100 + cell.fold)
+        chosen = None  # all that the fold's manifest has in train, synthetic ones too
+        if cell.voices is not None:
+            chosen = some_voices(self.takes, others, cell.voices, cell.seed * 100 + cell.fold)
         document = {
             **self.base.model_dump(mode="json", exclude_unset=True),
             "manifests": [str(self.manifest(cell.fold))],

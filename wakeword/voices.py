@@ -1,37 +1,17 @@
-"""Takes of the wake word in voices that nobody recorded: real articulation, another body.
+"""A voice that nobody has, drawn: another body for a real articulation.
 
-wakeword voices recordings.parquet --phrase "smart mirror" --per-take 40 --out voices
-
-WORLD (Morise et al., IEICE 2016) parts a take into pitch, envelope and breath. A voice is drawn: how high and
-how lively it speaks, how long its tract is and how throat and mouth share that length, how its vowels
-lie, its pace syllable by syllable, its tilt and breath. A new take names its parent: splits hold.
+How high and how lively it speaks, how long its tract is and how throat and mouth share that length, how its
+vowels lie, its pace syllable by syllable, its tilt and breath.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import sys
-import types
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
-from asr_pretrain.loading.transcripts import read_rows
-from asr_pretrain.training.recipe import RecipeError
-from data_splits.audio import pcm_sha256, read_audio, to_int16
-from data_splits.manifest import write_manifest
-from wakeword.spans import tight_span
+from wakeword.world import SAMPLE_RATE_HZ, Analysed, between, paced, sound
 
-SAMPLE_RATE_HZ = 16000
-FRAME_MS = 5.0
-SOURCE = "transformed"
-MARGIN_S = 0.25
-"""Kept before and after the word."""
 _PITCH_HZ = (75.0, 380.0)
 """Where people's mean pitch lies, from low men to small children."""
 
@@ -79,40 +59,19 @@ def draw_voice(rng: np.random.Generator, mean_pitch_hz: float) -> VoiceChange:
     )
 
 
-@dataclass(frozen=True)
-class Analysed:
-    """A take in WORLD's parts, frame by frame."""
+def speak(take: Analysed, voice: VoiceChange, change: np.ndarray | None = None) -> np.ndarray:
+    """The take in another voice, int16 (n,) with its peak where the envelope puts it.
 
-    pitch_hz: np.ndarray
-    envelope: np.ndarray
-    aperiodicity: np.ndarray
-
-    @property
-    def mean_pitch_hz(self) -> float:
-        voiced = self.pitch_hz[self.pitch_hz > 0]
-        return float(np.exp(np.log(voiced).mean())) if voiced.size else 150.0
-
-
-def analyse(samples: np.ndarray) -> Analysed:
-    """WORLD's analysis of int16 samples (n,)."""
-    world = _world()
-    x = samples.astype(np.float64) / 32768
-    coarse, times = world.dio(x, SAMPLE_RATE_HZ, frame_period=FRAME_MS)
-    pitch = world.stonemask(x, coarse, times, SAMPLE_RATE_HZ)
-    return Analysed(
-        pitch,
-        world.cheaptrick(x, pitch, times, SAMPLE_RATE_HZ),
-        world.d4c(x, pitch, times, SAMPLE_RATE_HZ),
-    )
-
-
-def speak(take: Analysed, voice: VoiceChange) -> np.ndarray:
-    """The take in another voice, int16 (n,) with its peak where the envelope puts it."""
-    world, rng = _world(), np.random.default_rng(voice.seed)
-    at = _paced(len(take.pitch_hz), voice.pace)
+    ``change`` is added to the log envelope first, (frames, bins) as the take has them.
+    """
+    rng = np.random.default_rng(voice.seed)
+    log_envelope = np.log(np.maximum(take.envelope, 1e-16))
+    if change is not None:
+        log_envelope = log_envelope + change
+    at = paced(len(take.pitch_hz), voice.pace)
     nearest = np.clip(np.rint(at).astype(np.int64), 0, len(take.pitch_hz) - 1)
     pitch, aperiodicity = take.pitch_hz[nearest], take.aperiodicity[nearest]
-    log_envelope = _between(np.log(np.maximum(take.envelope, 1e-16)), at)
+    log_envelope = between(log_envelope, at)
     voiced = pitch > 0
     mean = np.log(take.mean_pitch_hz)
     lively = mean + (np.log(np.where(voiced, pitch, 1.0)) - mean) * voice.pitch_range
@@ -124,28 +83,7 @@ def speak(take: Analysed, voice: VoiceChange) -> np.ndarray:
         if not voice.whispered
         else np.ones_like(aperiodicity)
     )
-    made = world.synthesize(
-        new_pitch,
-        np.ascontiguousarray(np.exp(warped)),
-        np.ascontiguousarray(np.clip(breathy, 0.001, 0.999)),
-        SAMPLE_RATE_HZ,
-        frame_period=FRAME_MS,
-    )
-    return to_int16((made * min(1.0, 0.98 / max(float(np.abs(made).max()), 1e-9))).astype(np.float32))
-
-
-def _paced(n_frames: int, pace: tuple[float, ...]) -> np.ndarray:
-    """Source positions of the new frames: each part of the take lasts its factor as long."""
-    knots = np.linspace(0, n_frames - 1, len(pace) + 1)
-    ends = np.concatenate([[0], np.cumsum(np.diff(knots) * np.array(pace))])
-    return np.interp(np.arange(int(ends[-1]) + 1), ends, knots)
-
-
-def _between(rows: np.ndarray, at: np.ndarray) -> np.ndarray:
-    low = np.clip(np.floor(at).astype(np.int64), 0, len(rows) - 1)
-    high = np.minimum(low + 1, len(rows) - 1)
-    share = (at - low)[:, None]
-    return rows[low] * (1 - share) + rows[high] * share
+    return sound(new_pitch, warped, breathy)
 
 
 def _warped(log_envelope: np.ndarray, voice: VoiceChange, rng: np.random.Generator) -> np.ndarray:
@@ -170,90 +108,3 @@ def _colour(n_bins: int, voice: VoiceChange) -> np.ndarray:
     bands = np.linspace(np.log2(0.15), np.log2(7.0), len(voice.equaliser_db))
     gain_db = voice.tilt_db_per_octave * octave + np.interp(octave, bands, voice.equaliser_db)
     return gain_db * np.log(10) / 10
-
-
-def _world() -> Any:
-    """pyworld; 0.3.5 asks for setuptools' pkg_resources only to learn its own version."""
-    try:
-        importlib.metadata.version("pyworld")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise RecipeError("pyworld is not installed: pip install 'rearview-wakeword[voices]'") from error
-    if "pkg_resources" not in sys.modules:
-        try:
-            import pkg_resources  # noqa: F401
-        except ModuleNotFoundError:
-            stand_in = types.ModuleType("pkg_resources")
-            stand_in.get_distribution = importlib.metadata.distribution  # type: ignore[attr-defined]
-            sys.modules["pkg_resources"] = stand_in
-    import pyworld
-
-    return pyworld
-
-
-def make(manifest: Path, phrase: str, out: Path, per_take: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Rows of the new takes of every train take of ``phrase``; writes their FLAC files.
-
-    Raises RecipeError when there is no train take, AudioError, ManifestError.
-    """
-    import soundfile
-
-    label = pl.col("labels").struct.field(phrase)
-    takes = read_rows([manifest], lambda f: f.filter((pl.col("split") == "train") & (label == 1)))
-    if not len(takes):
-        raise RecipeError(f"{manifest}: no train row has label 1 for {phrase!r}")
-    out.mkdir(parents=True, exist_ok=True)
-    for row in takes.iter_rows(named=True):
-        take = analyse(_around_the_word(read_audio(row["audio"], Path("/"))))
-        rng = np.random.default_rng([seed, *row["id"].encode()])
-        for number in range(per_take):
-            voice = draw_voice(rng, take.mean_pitch_hz)
-            samples = speak(take, voice)
-            name = f"{row['id'].replace('/', '_')}-{number:03d}.flac"
-            soundfile.write(out / name, samples, SAMPLE_RATE_HZ)
-            yield {
-                **{key: row[key] for key in ("text", "domain", "speaker", "labels", "split") if key in row},
-                "id": f"{SOURCE}/{row['id']}/{number:03d}",
-                "audio": name,
-                "duration_s": len(samples) / SAMPLE_RATE_HZ,
-                "sample_rate_hz": SAMPLE_RATE_HZ,
-                "source": SOURCE,
-                "clean_parent": row["id"],
-                "pcm_sha256": pcm_sha256(samples),
-                "licence": row.get("licence"),
-                "voice": str(asdict(voice)["seed"]),
-            }
-
-
-def _around_the_word(samples: np.ndarray) -> np.ndarray:
-    start, end = (int(t * SAMPLE_RATE_HZ) for t in tight_span(samples))
-    margin = int(MARGIN_S * SAMPLE_RATE_HZ)
-    return samples[max(0, start - margin) : end + margin]
-
-
-def add_parser(sub: Any) -> None:
-    parser = sub.add_parser(
-        "voices",
-        help="takes of the wake word in voices that nobody recorded",
-        description=__doc__,
-        epilog='example: wakeword voices recordings.parquet --phrase "smart mirror" --out voices',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("manifest", type=Path, help="recordings; their train takes are changed")
-    parser.add_argument("--phrase", default="smart mirror", help="default: %(default)s")
-    parser.add_argument("--per-take", type=int, default=40, help="voices a take (default: %(default)s)")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="a folder for the takes and recordings.parquet"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the voices")
-
-
-def run(args: argparse.Namespace) -> int:
-    from rich.progress import track
-
-    if not 1 <= args.per_take <= 10_000:
-        raise RecipeError(f"--per-take {args.per_take}: between 1 and 10,000")
-    rows = make(args.manifest, args.phrase, args.out, args.per_take, args.seed)
-    made = list(track(rows, "speaking", total=None, disable=not sys.stderr.isatty()))
-    write_manifest(pl.DataFrame(made, infer_schema_length=None), args.out / "recordings.parquet")
-    print(f"{len(made)} takes: {args.out / 'recordings.parquet'}")
-    return 0

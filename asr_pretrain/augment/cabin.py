@@ -7,7 +7,7 @@ glass little), simulated by the image-source method of pyroomacoustics. No measu
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,11 +20,23 @@ from asr_pretrain.augment.store import load_arrays, save_arrays
 SPEED_OF_SOUND_M_S = 343.0
 DIRECT_INDEX = 40  # where the direct path stands in every response: half a fractional-delay filter of lead-in
 RESPONSE_SAMPLES = 2560  # 160 ms: beyond -55 dB for the most reverberant cabin
-CABIN_VERSION = 2  # part of the cache key: raise it when the simulation changes
+CABIN_VERSION = 3  # part of the cache key: raise it when the simulation changes
 _BANDS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 _MAX_ORDER = 20
 _MOUTH_PATTERN = 0.75  # subcardioid p + (1 - p) cos: a mouth radiates about 6 dB less to the rear
 Seat = Literal["driver", "passenger", "rear"]
+Place = Literal["speaker", "talker", "loudspeaker"]
+"""Who is heard: the one that speaks to the mirror, another on board, the car's own loudspeakers."""
+Trim = Literal["cloth", "leather", "glass roof", "van"]
+_TRIM_WEIGHT: dict[Trim, tuple[float, ...]] = {
+    "cloth": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+    "leather": (1.0, 1.0, 1.0, 0.9, 0.6, 1.0),
+    "glass roof": (1.0, 1.0, 1.0, 1.0, 1.0, 0.45),
+    "van": (1.0, 1.0, 1.0, 0.35, 0.7, 0.8),
+}
+"""How much the six surfaces absorb, against the nominal car."""
+_OPEN_WINDOW_WEIGHT = 5.0
+"""Of a side whose window is open: what goes out does not come back."""
 CabinKind = Literal["cabin", "wedge"]
 
 
@@ -32,7 +44,8 @@ CabinKind = Literal["cabin", "wedge"]
 class CabinParameters:
     """Everything that determines one impulse response; lengths in metres, rt60 in seconds at 500 Hz.
 
-    Axes: x across (driver's side small), y from windscreen to rear, z up.
+    Axes: x across (driver's side small), y from windscreen to rear, z up. ``wall_weight`` already holds what
+    trim and an open window absorb.
     """
 
     size_m: tuple[float, float, float]
@@ -42,14 +55,21 @@ class CabinParameters:
     seat: Seat
     mouth_m: tuple[float, float, float]
     microphone_m: tuple[float, float, float]
+    trim: Trim = "cloth"
+    open_window: Literal["none", "left", "right"] = "none"
 
 
 @dataclass(frozen=True)
 class RirBank:
-    """Impulse responses of one part: ``responses (count, samples)``, direct path at ``DIRECT_INDEX``."""
+    """Impulse responses of one part: ``responses (count, samples)``, direct path at ``DIRECT_INDEX``.
+
+    ``talkers`` and ``loudspeakers`` are responses of the same cabins from another seat and from a door.
+    """
 
     ids: tuple[str, ...]
     responses: torch.Tensor
+    talkers: torch.Tensor | None = None
+    loudspeakers: torch.Tensor | None = None
 
 
 def draw_cabin(rng: np.random.Generator) -> CabinParameters:
@@ -73,15 +93,44 @@ def draw_cabin(rng: np.random.Generator) -> CabinParameters:
     # Order of pyroomacoustics: sides (glass, trim), windscreen, rear, floor (carpet, seats), roof.
     nominal = np.array([0.8, 0.8, 0.45, 1.2, 1.6, 1.2])
     weight = nominal * rng.uniform(0.7, 1.3, 6)
+    rt60_s = float(np.exp(rng.uniform(np.log(0.03), np.log(0.12))))
+    # Drawn last: what stands above is as it was before there were these.
+    trim: Trim = tuple(_TRIM_WEIGHT)[int(rng.choice(4, p=(0.5, 0.2, 0.15, 0.15)))]
+    open_window = ("none", "left", "right")[int(rng.choice(3, p=(0.85, 0.1, 0.05)))]
+    weight = weight * np.array(_TRIM_WEIGHT[trim])
+    if open_window != "none":
+        weight[0 if open_window == "left" else 1] *= _OPEN_WINDOW_WEIGHT
+        rt60_s *= 0.85
     return CabinParameters(
         size_m=(width, length, height),
-        rt60_s=float(np.exp(rng.uniform(np.log(0.03), np.log(0.12)))),
+        rt60_s=rt60_s,
         band_rt_factor=tuple(float(v) for v in tilt),
         wall_weight=tuple(float(v) for v in weight),
         seat=seat,
         mouth_m=(float(mouth[0]), float(mouth[1]), float(mouth[2])),
         microphone_m=(float(microphone[0]), float(microphone[1]), float(microphone[2])),
+        trim=trim,
+        open_window=open_window,  # type: ignore[arg-type]
     )
+
+
+def elsewhere(cabin: CabinParameters, place: Place, rng: np.random.Generator) -> CabinParameters:
+    """The same cabin, heard from another seat (``talker``) or from a door or the dashboard."""
+    if place == "speaker":
+        return cabin
+    width, length, height = cabin.size_m
+    if place == "loudspeaker":
+        x = rng.choice([0.05, width - 0.05])
+        y = rng.uniform(0.3, 0.6 * length)
+        z = rng.uniform(0.25, 0.5) if rng.random() < 0.7 else height - rng.uniform(0.4, 0.55)
+        return replace(cabin, mouth_m=(float(x), float(y), float(z)))
+    near = rng.random() < (0.2 if cabin.seat == "rear" else 0.5) or length < 2.0
+    left = rng.random() < 0.5 if near and cabin.seat == "rear" else cabin.mouth_m[0] > width / 2
+    x = width * (rng.uniform(0.22, 0.32) if left else rng.uniform(0.68, 0.78))
+    y = cabin.microphone_m[1] + (rng.uniform(0.4, 0.85) if near else rng.uniform(1.3, 1.9))
+    seat: Seat = ("driver" if left else "passenger") if near else "rear"
+    mouth = (float(x), float(min(y, length - 0.15)), float(height - rng.uniform(0.18, 0.6)))
+    return replace(cabin, mouth_m=mouth, seat=seat)
 
 
 def _absorption(parameters: CabinParameters, scale: float) -> np.ndarray:
@@ -171,27 +220,47 @@ def cabin_id(part: str, seed: int, index: int) -> str:
 
 
 def cabin_bank(
-    part: str, count: int, seed: int = 0, cache: Path | None = None, kind: CabinKind = "cabin"
+    part: str,
+    count: int,
+    seed: int = 0,
+    cache: Path | None = None,
+    kind: CabinKind = "cabin",
+    company: bool = False,
 ) -> RirBank:
     """Simulate ``count`` cabins of ``part``, or read them from ``cache``; parts never share a cabin.
 
     ``kind``: this module's boxes, or the wedges of `asr_pretrain.augment.wedge`, which training never hears.
+    ``company``: with the responses of another talker and of the loudspeakers.
     """
     if count < 1:
         raise ValueError(f"cabin_bank: count {count} for part '{part}'; ask for at least one cabin")
+    places: tuple[Place, ...] = ("speaker", "talker", "loudspeaker") if company else ("speaker",)
+    made = [_responses(part, count, seed, cache, kind, place) for place in places]
+    ids = tuple(cabin_id(part, seed, index).replace("cabin", kind, 1) for index in range(count))
+    return RirBank(ids, *made)
+
+
+def _responses(
+    part: str, count: int, seed: int, cache: Path | None, kind: CabinKind, place: Place
+) -> torch.Tensor:
+    """The responses (count, samples) of one place in every cabin."""
     if kind == "wedge":
         from asr_pretrain.augment.wedge import wedge_response
 
-        ids = tuple(cabin_id(part, seed, index).replace("cabin", "wedge", 1) for index in range(count))
-        return RirBank(ids, torch.from_numpy(np.stack([wedge_response(part, seed, i) for i in range(count)])))
-    key = f"cabins-v{CABIN_VERSION}-{part}-{count}-{seed}"
-    ids = tuple(cabin_id(part, seed, index) for index in range(count))
+        return torch.from_numpy(np.stack([wedge_response(part, seed, i, place) for i in range(count)]))
+    name = "" if place == "speaker" else f"-{place}"
+    key = f"cabins-v{CABIN_VERSION}-{part}-{count}-{seed}{name}"
     stored = load_arrays(cache, key, ("responses",))
     if stored is not None and stored["responses"].shape == (count, RESPONSE_SAMPLES):
-        return RirBank(ids, torch.from_numpy(np.array(stored["responses"])))
-    responses = np.stack([impulse_response(cabin_parameters(part, seed, i)) for i in range(count)])
+        return torch.from_numpy(np.array(stored["responses"]))
+
+    def parameters(index: int) -> CabinParameters:
+        rng = np.random.default_rng(part_seed(part, seed, index, place))
+        return elsewhere(cabin_parameters(part, seed, index), place, rng)
+
+    responses = np.stack([impulse_response(parameters(index)) for index in range(count)])
     save_arrays(cache, key, {"responses": responses})
-    return RirBank(ids, torch.from_numpy(responses))
+    return torch.from_numpy(responses)
 
 
 def describe(parameters: CabinParameters) -> dict[str, object]:

@@ -11,9 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from asr_pretrain.augment.cabin import DIRECT_INDEX, RirBank
+from asr_pretrain.augment.capture import CODECS, AutomaticGain, Codec, automatic_gain, through_codec
+from asr_pretrain.augment.car_recipe import CAR_KINDS, CarRecipe, Range
+from asr_pretrain.augment.company import (
+    Company,
+    CompanyKind,
+    company_response,
+    draw_company,
+    loudspeaker_gain,
+)
 from asr_pretrain.augment.level import (
     LEVEL_FRAME_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -27,67 +35,11 @@ from asr_pretrain.augment.level import (
 )
 from asr_pretrain.augment.noise import NoiseBank, NoiseChoice
 
-Range = tuple[float, float]
-CAR_KINDS = frozenset(
-    {"drive", "road", "engine", "wind", "blower", "rain", "traffic", "fan", "wipers", "car"}
-)
+__all__ = ["CAR_KINDS", "Car", "CarRecipe", "Drive"]
+
 _CACHED_SPECTRA_BYTES = 256 * 2**20
 _HISS_SAMPLES = 2**19  # half a minute of the microphone's own noise; longer cuts repeat it
 _BLOCK_SAMPLES = 2**20  # batches are applied in blocks of about this size: they stay in the CPU's cache
-
-
-class CarRecipe(BaseModel):
-    """What the car may do to a recording; every range is uniform, every share a probability."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    snr_db: Range = (-5.0, 25.0)
-    """SNR by the project's definition (level.py), at the microphone."""
-    quiet_share: float = Field(default=0.1, ge=0, le=1)
-    """Cuts without car noise."""
-    dry_share: float = Field(default=0.1, ge=0, le=1)
-    """Cuts without a cabin."""
-    speech_level_dbfs: float | None = -30.0
-    """Nominal active-speech level at the microphone; null leaves the level as it is."""
-    gain_db: Range = (-12.0, 12.0)
-    """Deviation from the nominal level; ignored where that is null."""
-    noise_level_dbfs: Range = (-65.0, -30.0)
-    """Level of the noise where there is no speech (below -80 dBFS active) to set an SNR against."""
-    clip_share: float = Field(default=0.04, ge=0, le=1)
-    """Cuts that are clipped."""
-    clip_db: Range = (0.5, 9.0)
-    """How far below its peak a clipped cut is cut off."""
-    microphone_share: float = Field(default=0.8, ge=0, le=1)
-    """Cuts that pass a random microphone response."""
-    tilt_db_per_octave: Range = (-1.5, 1.5)
-    """Tilt of that response about 1 kHz."""
-    highpass_hz: Range = (20.0, 220.0)
-    """Corner of its second-order high-pass."""
-    lowpass_share: float = Field(default=0.0, ge=0, le=1)
-    """Cuts from a capture of little bandwidth: a telephone's, a low-bit-rate codec's."""
-    lowpass_hz: Range = (2800.0, 7000.0)
-    """Where that ends, steeply; drawn uniformly over the logarithm."""
-    floor_dbfs: Range | None = (-90.0, -72.0)
-    """The microphone's own white noise; null for none. Digital silence is no quiet car."""
-    noise_kinds: tuple[str, ...] | None = None
-    """Kinds of noise to choose from; null for all of the bank."""
-    recorded_share: float = Field(default=0.4, ge=0, le=1)
-    """Share of recorded noises, where there are some."""
-    mix_share: float = Field(default=0.25, ge=0, le=1)
-    """Share of cuts with a second noise on top."""
-
-    @classmethod
-    def for_scoring(cls) -> CarRecipe:
-        """Return the neutral car of the scoring rules: cabin and noise, level and microphone untouched."""
-        return cls(
-            quiet_share=0,
-            dry_share=0,
-            speech_level_dbfs=None,
-            clip_share=0,
-            microphone_share=0,
-            floor_dbfs=None,
-            noise_kinds=tuple(sorted(CAR_KINDS)),
-        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +60,9 @@ class Drive:
     highpass_hz: float | None
     floor_dbfs: float | None
     lowpass_hz: float | None = None
+    company: Company | None = None
+    gain_control: AutomaticGain | None = None
+    codec: Codec | None = None
 
     def parents(self) -> dict[str, object]:
         """Return the manifest's columns for this drive."""
@@ -115,6 +70,7 @@ class Drive:
         return {
             "rir_parent": self.rir_id,
             "noise_parent": list(noise.parents) if noise else None,
+            "interferer_parent": list(self.company.sound.parents) if self.company else None,
             "noise_kind": noise.kind if noise else None,
             "noise_offset_s": noise.offset_s if noise else None,
             "snr_db": self.snr_db if noise else None,
@@ -124,8 +80,16 @@ class Drive:
 class Car:
     """Cabins and noises of one part, applied by a recipe."""
 
-    def __init__(self, recipe: CarRecipe, rirs: RirBank, noise: NoiseBank) -> None:
-        self.recipe, self.rirs, self.noise = recipe, rirs, noise
+    def __init__(
+        self, recipe: CarRecipe, rirs: RirBank, noise: NoiseBank, company: NoiseBank | None = None
+    ) -> None:
+        """``company``: who else may be heard (`company_bank`); without it nobody is."""
+        self.recipe, self.rirs, self.noise, self.company = recipe, rirs, noise, company
+        self._company_shares: dict[CompanyKind, float] = {
+            "talker": recipe.talker_share,
+            "radio": recipe.radio_share,
+            "music": recipe.music_share,
+        }
         self._kinds = frozenset(recipe.noise_kinds) if recipe.noise_kinds is not None else None
         self._spectra: dict[tuple[int, str], torch.Tensor] = {}
         self._latest: tuple[int, str] | None = None
@@ -173,6 +137,11 @@ class Car:
         # Drawn last: what stands above is as it was before there was this.
         narrow, corner = rng.random(2).tolist()
         low, high = r.lowpass_hz
+        controlled, aim, pace, reach, coded, codec = rng.random(6).tolist()
+        company = None
+        if self.company is not None:
+            shares = self._company_shares
+            company = draw_company(rng, shares, r.company_db, self.company, index, n_samples)
         return Drive(
             seed=seed,
             n_samples=n_samples,
@@ -188,6 +157,16 @@ class Car:
             highpass_hz=within(r.highpass_hz, u[10]) if microphone else None,
             floor_dbfs=within(r.floor_dbfs, u[11]) if r.floor_dbfs is not None else None,
             lowpass_hz=low * (high / low) ** corner if narrow < r.lowpass_share else None,
+            company=company,
+            gain_control=AutomaticGain(
+                target_dbfs=within(r.gain_control_dbfs, aim),
+                attack_s=0.005 * 20**pace,
+                release_s=0.1 * 20**pace,
+                most_db=6 + 18 * reach,
+            )
+            if controlled < r.gain_control_share
+            else None,
+            codec=CODECS[int(codec * len(CODECS))] if coded < r.codec_share else None,
         )
 
     def apply(self, speech: torch.Tensor, drives: list[Drive]) -> torch.Tensor:
@@ -248,20 +227,56 @@ class Car:
             scale = noise_power.clamp_min(1e-20).rsqrt()
             gain = torch.where(noise_power > 1e-19, wanted * scale, torch.zeros_like(wanted))
             torch.view_as_real(image).addcmul_(parts, gain[:, None, None])
+        level = torch.where(heard, speech_power.sqrt() * speech_gain, torch.zeros_like(speech_gain))
+        self._add_company(image, drives, n, level, microphone)
         out = waveform(image, n_fft)[:, :n]
         return self._convert(out, drives)
 
+    def _add_company(
+        self,
+        image: torch.Tensor,
+        drives: list[Drive],
+        n: int,
+        level: torch.Tensor,
+        microphone: torch.Tensor | None,
+    ) -> None:
+        """Add to the spectra ``image`` who else is heard, relative to the speaker's active ``level``."""
+        n_fft = 2 * (image.shape[1] - 1)
+        band = band_bins(n_fft)
+        for row, d in enumerate(drives):
+            if d.company is None or self.company is None:
+                continue
+            sound = torch.from_numpy(self.company.cut(d.company.sound, n)).to(image.device)
+            heard = spectrum(torch.stack([sound]), n_fft)[0]
+            response = torch.zeros(n_fft)
+            places = company_response(d.company, self.rirs)
+            response[: places.numel()] = places
+            heard *= spectrum(response[None].to(image.device), n_fft)[0]
+            heard *= loudspeaker_gain(d.company, heard.numel()).to(image.device)
+            if microphone is not None:
+                heard *= microphone[row]
+            banded = torch.zeros_like(heard)
+            banded[band] = heard[band]
+            power = active_power(waveform(banded[None], n_fft)[0, :n])
+            alone = 10 ** (d.noise_level_dbfs / 20)
+            wanted = torch.where(level[row] > 0, level[row] * 10 ** (-d.company.below_db / 20), alone)
+            image[row] += heard * (wanted * power.clamp_min(1e-20).rsqrt())
+
     def _convert(self, x: torch.Tensor, drives: list[Drive]) -> torch.Tensor:
-        """Add the microphone's own noise, clip, and round to 16 bits (no dither, as devices do)."""
+        """Add the microphone's own noise, then what `capture` does, and round to 16 bits without dither."""
         n = x.shape[1]
         for row, d in enumerate(drives):
             if d.floor_dbfs is not None:
                 hiss = self._hiss.repeat(n // _HISS_SAMPLES + 2) if n > _HISS_SAMPLES else self._hiss
                 start = d.seed % (hiss.numel() - n + 1)
                 x[row] += hiss[start : start + n].to(x.device) * 10 ** (d.floor_dbfs / 20)
+            if d.gain_control is not None:
+                x[row] = torch.from_numpy(automatic_gain(x[row].cpu().numpy(), d.gain_control))
             if d.clip_db is not None:
                 ceiling = float(x[row].abs().max()) * 10 ** (-d.clip_db / 20)
                 x[row].clamp_(-ceiling, ceiling)
+            if d.codec is not None:
+                x[row] = torch.from_numpy(through_codec(x[row].cpu().numpy(), d.codec))
         return x.mul_(32768.0).round_().clamp_(-32768.0, 32767.0).div_(32768.0)
 
     def _noise(self, drives: list[Drive], n: int) -> torch.Tensor:

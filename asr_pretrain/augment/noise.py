@@ -108,12 +108,14 @@ class NoiseBank:
         seed: int = 0,
         cache: Path | None = None,
         kind: NoiseKind = "procedural",
+        unique_s: float | None = None,
     ) -> NoiseBank:
         """Gather the noises of ``part``: its recorded noise rows, and ``procedural`` synthetic ones of 10 s.
 
         The synthetic ones are those of `asr_pretrain.augment.procedural`, or the grains of
         `asr_pretrain.augment.grains`, which training never hears.
 
+        ``unique_s`` keeps so many seconds of them, drawn by ``seed``, at least one noise; None keeps all.
         ``frame`` is a recordings manifest; rows with ``noise_kind`` and ``split`` (or ``part``) equal to
         ``part`` are taken, their audio relative to ``root``. Raises ValueError when nothing is left.
         """
@@ -146,13 +148,37 @@ class NoiseBank:
             recorded += [True] * len(used)
         if not ids:
             raise ValueError(f"noise bank: no usable noise for part '{part}'; set procedural above 0")
-        return cls(
+        bank = cls(
             ids,
             kinds,
             recorded,
             np.concatenate([s["waveforms"] for s in stores]),
             np.cumsum(np.concatenate([s["lengths"] for s in stores])),
             np.concatenate([s["rms"] for s in stores]),
+        )
+        return bank if unique_s is None else bank.some(unique_s, seed)
+
+    @property
+    def seconds(self) -> float:
+        """Of unique noise."""
+        return float(self._ends[-1]) / SAMPLE_RATE_HZ
+
+    def some(self, unique_s: float, seed: int) -> NoiseBank:
+        """Noises drawn by ``seed`` that together last at most ``unique_s``, or the shortest one alone."""
+        lengths = self._ends - self._starts
+        left, kept = int(unique_s * SAMPLE_RATE_HZ), []
+        for index in np.random.default_rng([seed, 77]).permutation(len(self)):
+            if lengths[index] <= left:
+                kept.append(int(index))
+                left -= int(lengths[index])
+        kept = sorted(kept) or [int(lengths.argmin())]
+        return NoiseBank(
+            [self.ids[i] for i in kept],
+            [self.kinds[i] for i in kept],
+            [bool(self.recorded[i]) for i in kept],
+            np.concatenate([self._waveforms[self._starts[i] : self._ends[i]] for i in kept]),
+            np.cumsum(lengths[kept]),
+            1 / self._scale[kept],
         )
 
     def choose(

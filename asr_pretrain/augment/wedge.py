@@ -8,12 +8,12 @@ Polack's model, thesis, Le Mans, 1988). Who does well in one kind of cabin only 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from asr_pretrain.augment.cabin import DIRECT_INDEX, RESPONSE_SAMPLES, SPEED_OF_SOUND_M_S, part_seed
+from asr_pretrain.augment.cabin import DIRECT_INDEX, RESPONSE_SAMPLES, SPEED_OF_SOUND_M_S, Place, part_seed
 from asr_pretrain.augment.level import SAMPLE_RATE_HZ
 
 _OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
@@ -206,7 +206,18 @@ def impulse_response(p: WedgeParameters, n_samples: int, direct_index: int) -> n
     return out.astype(np.float32)
 
 
-def wedge_response(part: str, seed: int, index: int) -> np.ndarray:
+def _elsewhere(p: WedgeParameters, rng: np.random.Generator) -> WedgeParameters:
+    """The same cabin, heard from anywhere else in it."""
+    normals, offsets = np.array(p.normals), np.array(p.offsets_m)
+    while True:
+        point = np.array([rng.uniform(0.05, 1.7), rng.uniform(0.3, 3.0), rng.uniform(0.2, 1.3)])
+        if (normals @ point + offsets).min() > _CLEARANCE_M and np.linalg.norm(point - p.mouth_m) > 0.4:
+            return replace(p, mouth_m=(float(point[0]), float(point[1]), float(point[2])))
+
+
+def wedge_response(part: str, seed: int, index: int, place: Place = "speaker") -> np.ndarray:
     """The response of wedge ``index`` of ``part``, as `cabin_bank` holds it."""
-    rng = np.random.default_rng(part_seed(part, seed, index, "wedge"))
-    return impulse_response(draw_wedge(rng), RESPONSE_SAMPLES, DIRECT_INDEX)
+    wedge = draw_wedge(np.random.default_rng(part_seed(part, seed, index, "wedge")))
+    if place != "speaker":
+        wedge = _elsewhere(wedge, np.random.default_rng(part_seed(part, seed, index, f"wedge-{place}")))
+    return impulse_response(wedge, RESPONSE_SAMPLES, DIRECT_INDEX)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from asr_pretrain.augment.cabin import cabin_bank
 from asr_pretrain.augment.car import Car
+from asr_pretrain.augment.company import company_bank
 from asr_pretrain.augment.listening import Listening, change_speed, spec_augment
 from asr_pretrain.augment.noise import NoiseBank
 from asr_pretrain.encoder import SUBSAMPLING, RunningMean
@@ -29,16 +30,22 @@ from asr_pretrain.training.recipe import Perturbation, Surroundings
 __all__ = ["SpeechBatches", "Transcribed", "build_car", "measure_loader", "read_rows", "transcribed"]
 
 
-def build_car(manifests: list[Path], surroundings: Surroundings, part: str) -> Car:
-    """The car of one part: its own cabins and its own noise recordings."""
+def build_car(
+    manifests: list[Path], surroundings: Surroundings, part: str, phrases: list[str] | None = None
+) -> Car:
+    """The car of one part: its own cabins and its own noise recordings.
+
+    Who else is heard on board says none of ``phrases``.
+    """
     noises = read_rows(
         manifests,
         lambda f: f.filter(
             (pl.col("split") == part) & pl.col("noise_kind").is_not_null() & pl.col("noise_parent").is_null()
         ),
     )
-    cache = cache_folder()
-    rirs = cabin_bank(part, surroundings.cabins, surroundings.seed, cache)
+    cache, recipe = cache_folder(), surroundings.car
+    peopled = recipe.talker_share + recipe.radio_share + recipe.music_share > 0
+    rirs = cabin_bank(part, surroundings.cabins, surroundings.seed, cache, company=peopled)
     noise = NoiseBank.build(
         noises,
         Path("/"),
@@ -46,8 +53,13 @@ def build_car(manifests: list[Path], surroundings: Surroundings, part: str) -> C
         procedural=surroundings.procedural_noises,
         seed=surroundings.seed,
         cache=cache,
+        unique_s=surroundings.unique_noise_s,
     )
-    return Car(surroundings.car, rirs, noise)
+    company = None
+    if peopled:
+        rows = read_rows(manifests, lambda f: f.filter(pl.col("split") == part))
+        company = company_bank(rows, Path("/"), part, phrases or [], surroundings.seed, cache)
+    return Car(recipe, rirs, noise, company)
 
 
 class SpeechBatches:

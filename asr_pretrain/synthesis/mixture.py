@@ -16,7 +16,7 @@ from asr_pretrain.synthesis.spoken import draw_grammar, draw_short, draw_spoken
 from asr_pretrain.synthesis.texts import WAKE_PHRASES, near_misses, pick
 from asr_pretrain.synthesis.words import ADJECTIVES, NOUNS, VERBS_PAST
 
-KINDS = ("transcripts", "books", "words", "spoken", "grammar", "short", "confusable", "wake")
+KINDS = ("transcripts", "books", "words", "spoken", "grammar", "short", "confusable", "wake", "wake_alone")
 _POOLED = ("transcripts", "books")
 _SPARE = 1.25  # of a pool's window: refused texts are replaced by the next ones
 _LONGEST_WORDS = 18
@@ -145,6 +145,8 @@ class Texts:
                     yield draw_short(rng)
                 case "confusable":
                     yield pick(rng, misses if rng.random() < 0.6 else _APART)
+                case "wake_alone":
+                    yield WAKE_PHRASES[0]
                 case _:
                     around = pick(rng, _AROUND) if rng.random() < 0.6 else "{}"
                     yield around.replace("{}", WAKE_PHRASES[0])

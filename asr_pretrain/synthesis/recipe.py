@@ -42,6 +42,8 @@ class TextShares(_Strict):
     """What sounds like the first wake phrase and is not: labelled 0."""
     wake: float = Field(0.002, ge=0)
     """The first wake phrase alone or in a sentence: labelled 1. Nothing else holds it."""
+    wake_alone: float = Field(0.0, ge=0)
+    """The first wake phrase and nothing else: takes to learn the wake word from."""
 
     def by_kind(self) -> dict[str, float]:
         """The shares by the names of their keys."""
@@ -54,6 +56,7 @@ class TextShares(_Strict):
             "short": self.short,
             "confusable": self.confusable,
             "wake": self.wake,
+            "wake_alone": self.wake_alone,
         }
 
 

@@ -83,7 +83,7 @@ class Script:
             return None
         labels = wake_labels(text, phones)
         # The first phrase is what will be learnt: it stands where it was asked for and nowhere else.
-        if labels[WAKE_PHRASES[0]] != (1 if kind == "wake" else 0):
+        if labels[WAKE_PHRASES[0]] != (1 if kind in ("wake", "wake_alone") else 0):
             self._dropped["wake phrase"] += 1
             return None
         if len(phones) > self._most_phones:

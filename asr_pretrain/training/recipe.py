@@ -99,6 +99,8 @@ class Surroundings(Strict):
     car: CarRecipe = CarRecipe()
     cabins: int = Field(200, ge=1, le=5000)
     procedural_noises: int = Field(200, ge=1, le=10000)
+    unique_noise_s: float | None = Field(None, gt=0)
+    """Keep so many seconds of noise and repeat them; null keeps all. To measure what little noise costs."""
     seed: int = 0
 
 

@@ -6,10 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from asr_pretrain.logmel import N_MELS
 from data_splits.audio import read_audio
 from data_splits.manifest import read_manifest
 from wakeword.cli import main
-from wakeword.voices import Analysed, VoiceChange, analyse, draw_voice, speak
+from wakeword.readers import Reader, Spoken, change_towards
+from wakeword.voices import VoiceChange, draw_voice, speak
+from wakeword.world import Analysed, analyse
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pyworld") is None, reason="pyworld is not installed"
@@ -77,6 +80,36 @@ def test_new_takes_name_their_parent(tiny_corpus: Path, tmp_path: Path) -> None:
     assert made["pcm_sha256"].n_unique() == len(made) and set(made["split"]) == {"train"}
     samples = read_audio(made["audio"][0], tmp_path / "v")
     assert len(samples) / 16000 == pytest.approx(made["duration_s"][0])
+
+
+def test_a_take_moves_towards_a_reader_and_keeps_its_level(take: Analysed) -> None:
+    rng = np.random.default_rng(0)
+
+    def spoken(log_mel: np.ndarray) -> Spoken:
+        features = rng.standard_normal((len(log_mel), 8))
+        return Spoken(features / np.linalg.norm(features, axis=1, keepdims=True), log_mel)
+
+    flat = np.full((200, N_MELS), 10.0)
+    bright = flat + np.linspace(-2, 2, N_MELS)
+    mine = spoken(flat[:25])
+    change = change_towards(Reader("bright", spoken(bright), 200.0), mine, take)
+    assert change.shape == take.envelope.shape
+    assert (change[:, -20:] > 1).all() and (change[:, 1:10] < -1).all()
+    assert np.abs(change_towards(Reader("same", spoken(flat), 200.0), mine, take)).max() < 1e-6
+    extreme = change_towards(Reader("far", spoken(bright * 50), 200.0), mine, take)
+    assert np.abs(extreme).max() <= 18 * np.log(10) / 10 + 1e-9
+
+
+def test_readers_lend_their_voices(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wakeword.readers.FEWEST_FRAMES", 10)  # the tiny corpus has a sentence a voice
+    words = ["voices", str(tiny_corpus), "--per-take", "0", "--readers", "1", "--out", str(tmp_path / "v")]
+    assert main(words) == 0
+    made = read_manifest(tmp_path / "v" / "recordings.parquet")
+    assert set(made["source"]) == {"readers"} and made["pcm_sha256"].n_unique() == len(made)
+    assert set(made["voice"]) <= set(read_manifest(tiny_corpus)["speaker"])
+    assert main([*words[:2], "--per-take", "0", "--out", str(tmp_path)]) == 2
 
 
 def test_what_is_missing_is_said(

@@ -23,6 +23,7 @@ SOURCES = {
     "window": {"wind_db": 70.0, "window_open": True},
     "blower": {"blower_db": 60.0, "blower_level": 7}, "rain": {"rain_db": 55.0, "rain_drops_s": 800.0},
     "wipers": {"wiper_period_s": 1.4}, "indicator": {"indicator": True}, "horn": {"horn": True},
+    "potholes": {"potholes": True}, "passing": {"passing": True},
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from asr_pretrain.phonemes import to_phones
 from asr_pretrain.synthesis.espeak import EspeakError
-from asr_pretrain.synthesis.mixture import Texts
+from asr_pretrain.synthesis.mixture import KINDS, Texts
 from asr_pretrain.synthesis.recipe import SynthesisRecipe
 from asr_pretrain.synthesis.shard import Script, utterances, wake_labels
 
@@ -18,7 +18,8 @@ from asr_pretrain.synthesis.shard import Script, utterances, wake_labels
 def texts_of(tiny: SynthesisRecipe, said: list[str], **values: Any) -> Texts:
     """A corpus that says nothing but these texts, over and over."""
     recipe = SynthesisRecipe.model_validate(tiny.model_dump() | values)
-    return Texts(recipe, {"books": tuple(said)}, {"good": (("G", "UH", "D"),)}, (), (0, 1, 0, 0, 0, 0, 0, 0))
+    shares = tuple(float(kind == "books") for kind in KINDS)
+    return Texts(recipe, {"books": tuple(said)}, {"good": (("G", "UH", "D"),)}, (), shares)
 
 
 def test_a_text_without_phonemes_is_replaced_and_counted(tiny: SynthesisRecipe) -> None:

@@ -102,6 +102,12 @@ def test_no_pooled_text_is_said_twice_before_the_last_was_said_once(tiny: Synthe
     assert len(set(said)) == 24
 
 
+def test_the_wake_phrase_can_be_had_alone(tiny: SynthesisRecipe) -> None:
+    texts = Texts(tiny, {}, {}, (), tuple(float(kind == "wake_alone") for kind in KINDS))
+    row = texts.rows(0)["wake_alone"]
+    assert {next(row) for _ in range(3)} == {"smart mirror"}
+
+
 def test_coverage_counts_pairs_and_compares_distributions() -> None:
     report = coverage(["S M AA R T", "M IH R ER"], ["S M AA R T", "T AA M"])
     assert report["real_diphones"] == 6 and report["real_diphones_covered"] == 4

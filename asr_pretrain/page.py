@@ -1,0 +1,67 @@
+"""A self-contained HTML page of titled blocks: no network, no scripts, light and dark."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2530; --soft: #5b6875; --paper: #fcfcfb; --card: #ffffff;
+  --line: #dfe4e8; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6eaee; --soft: #9aa7b3; --paper: #14181d; --card: #1b2027; --line: #313943; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 62rem; background: var(--paper);
+  color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 1.5rem; }
+h2 { font-size: 1.1rem; margin: 0 0 .4rem; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
+  padding: 1.1rem 1.25rem; margin: 0 0 1.25rem; overflow-x: auto; }
+p { margin: .3rem 0 .7rem; color: var(--soft); max-width: 46rem; }
+svg { display: block; width: 100%; height: auto; color: var(--ink); }
+audio { width: 100%; height: 2rem; margin: .4rem 0 0; }
+img { width: 100%; height: auto; display: block; border-radius: 4px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1.2rem; }
+.tiles p { font-size: .85rem; margin: .3rem 0 0; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
+th, td { padding: .38rem .7rem; text-align: right; border-bottom: 1px solid var(--line);
+  white-space: nowrap; }
+th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; }
+tr:last-child td { border-bottom: 0; }
+"""
+
+
+def page(title: str, blocks: Sequence[str]) -> str:
+    """A whole HTML document of `blocks`, each a piece of HTML such as the functions below return."""
+    body = "\n".join(blocks)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{html.escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def write_report(path: str | Path, title: str, blocks: Sequence[str]) -> Path:
+    """Write `page(title, blocks)`; the folder is made where missing. Returns the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(title, blocks), encoding="utf-8")
+    return path
+
+
+def block(title: str, content: str, text: str = "") -> str:
+    """A titled section around `content` (HTML), with a plain-text paragraph under the title."""
+    note = f"<p>{html.escape(text)}</p>" if text else ""
+    return f"<section>\n<h2>{html.escape(title)}</h2>\n{note}{content}\n</section>"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table of plain texts; a line feed in a header breaks the line."""
+    head = "".join(f"<th>{html.escape(cell).replace(chr(10), '<br>')}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>\n" for row in rows
+    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
