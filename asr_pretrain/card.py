@@ -1,6 +1,6 @@
 """The model card of a pretrained recogniser: what it heard, how it learnt, how well it hears, its limits.
 
-asr-pretrain card asr_pretrain/recipes/half_million_card.yaml --out asr_pretrain/models
+asr-pretrain card asr_pretrain/recipes/encoder_card.yaml --out asr_pretrain/models
 
 Scores what has not been scored yet; everything else is read from the run and its manifests.
 """
@@ -30,8 +30,8 @@ _SMOOTHED_STEPS = 100
 class Card(Strict):
     """What the card is about."""
 
-    recipe: Path
-    """The pretraining recipe, beside this file; its run has finished."""
+    stages: list[Path] = Field(min_length=1)
+    """Pretraining recipes, beside this file, each begun from what the one before it made; all have finished."""
     scored: dict[str, Scored] = Field(min_length=1)
     snr_db: list[float | None] = [None, 10.0, 0.0]
     """null is clean; else in the simulated car of the set's part."""
@@ -90,46 +90,36 @@ def scores(card: Card, encoder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def curve(folder: Path, path: Path) -> None:
-    """Loss by step, averaged over 100 steps, as SVG."""
+def curve(folders: list[Path], path: Path) -> None:
+    """Loss by step of the runs one after the other, averaged over 100 steps, as SVG."""
     from matplotlib.figure import Figure
 
-    history = read_history(folder)
-    chunks = [history[i : i + _SMOOTHED_STEPS] for i in range(0, len(history), _SMOOTHED_STEPS)]
-    steps = [chunk[-1]["step"] for chunk in chunks]
-    losses = [sum(row["loss"] for row in chunk) / len(chunk) for chunk in chunks]
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
-    axes.plot(steps, losses, color="#3b82c4", linewidth=1.5)
+    before = 0
+    for folder in folders:
+        history = read_history(folder)
+        chunks = [history[i : i + _SMOOTHED_STEPS] for i in range(0, len(history), _SMOOTHED_STEPS)]
+        steps = [before + chunk[-1]["step"] for chunk in chunks]
+        losses = [sum(row["loss"] for row in chunk) / len(chunk) for chunk in chunks]
+        axes.plot(steps, losses, linewidth=1.5, label=folder.name)
+        before = steps[-1]
     axes.set(xlabel="step", ylabel="CTC loss (nats a unit), in the car", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
 
 
-def text(card: Card, recipe: PretrainRecipe) -> str:
-    """The card in Markdown."""
-    encoder = recipe.out / ENCODER
-    model, sidecar = load_recogniser(encoder)
-    shape = model.encoder.config
+def stage(path: Path, recipe: PretrainRecipe) -> list[str]:
+    """One run in Markdown: what it heard, for how long."""
+    _, sidecar = load_recogniser(recipe.out / ENCODER)
     table, totals = data_table(recipe)
-    heard = scores(card, encoder)
-    sets = list(card.scored)
     training_s, audio_s = sidecar["training_s"], sidecar["heard_audio_s"]
     lines = [
-        "# The general recogniser",
-        "",
-        f"A causal convolutional encoder at 25 frames/s with a CTC output of {len(sidecar['units'])} "
-        f"{sidecar['targets']}; wake words are built on its layers. "
-        f"{sum(p.numel() for p in model.parameters()) / 1e3:.0f}k parameters, "
-        f"{shape.macs_per_second() / 1e6:.1f} M multiply-accumulates a second of audio.",
-        "",
-        f"Made by `asr-pretrain train asr_pretrain/recipes/{card.recipe.name}` at revision "
-        f"{sidecar['git_revision']}, {sidecar['trained_at']}; this card by `asr-pretrain card`.",
-        "",
-        "## What it heard",
-        "",
-        f"{totals['utterances']:,} utterances, {totals['distinct_recordings']:,} distinct recordings, "
+        f"`asr-pretrain train asr_pretrain/recipes/{path.name}`, revision {sidecar['git_revision']}, "
+        f"{sidecar['trained_at']}: {totals['utterances']:,} utterances, "
+        f"{totals['distinct_recordings']:,} distinct recordings, "
         f"{totals['distinct_texts']:,} distinct texts, {totals['hours']:.0f} h. Over {sidecar['steps']:,} "
         f"steps it heard {sidecar['heard_utterances']:,.0f} utterances, {audio_s / 3600:,.0f} h, in "
         f"{training_s / 3600:.1f} h ({sidecar['heard_utterances'] / training_s:.0f} utterances/s, "
@@ -143,6 +133,28 @@ def text(card: Card, recipe: PretrainRecipe) -> str:
             f"| {row['source']} | {row['licence']} | {row['utterances']:,} | {row['hours']:.2f} | "
             f"{row['voices']:,} | {row['weight']:g} | {row['heard']:.1%} |"
         )
+    return lines
+
+
+def text(card: Card, recipes: dict[Path, PretrainRecipe]) -> str:
+    """The card in Markdown."""
+    encoder = [*recipes.values()][-1].out / ENCODER
+    model, sidecar = load_recogniser(encoder)
+    shape = model.encoder.config
+    heard = scores(card, encoder)
+    lines = [
+        "# The general recogniser",
+        "",
+        f"A causal convolutional encoder at 25 frames/s with a CTC output of {len(sidecar['units'])} "
+        f"{sidecar['targets']}; wake words are built on its layers. "
+        f"{sum(p.numel() for p in model.parameters()) / 1e3:.0f}k parameters, "
+        f"{shape.macs_per_second() / 1e6:.1f} M multiply-accumulates a second of audio. "
+        "This card is written by `asr-pretrain card`.",
+        "",
+        "## What it heard",
+    ]
+    for path, recipe in recipes.items():
+        lines += ["", *stage(path, recipe)]
     lines += ["", "![loss by step](encoder.svg)", "", "## How well it hears", ""]
     lines.append(
         "Phoneme error rate, 39 phones, greedy, insertions counted; the reference is espeak-ng's reading of "
@@ -150,7 +162,7 @@ def text(card: Card, recipe: PretrainRecipe) -> str:
     )
     names = ["clean" if snr is None else f"{snr:g} dB" for snr in card.snr_db]
     lines += ["", f"| set | utterances | hours | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
-    for name in sets:
+    for name in card.scored:
         mine = [row for row in heard if row["set"] == name]
         rates = " | ".join(f"{row['per']:.1%}" for row in mine)
         lines.append(f"| {name} | {mine[0]['utterances']:,} | {mine[0]['hours']:.2f} | {rates} |")
@@ -163,7 +175,7 @@ def add_parser(sub: Any) -> None:
     parser = sub.add_parser(
         "card",
         help="score a finished run and write its model card",
-        epilog="example: asr-pretrain card asr_pretrain/recipes/half_million_card.yaml --out runs",
+        epilog="example: asr-pretrain card asr_pretrain/recipes/encoder_card.yaml --out runs",
     )
     parser.add_argument("card", type=Path, help="YAML: the recipe, and what is scored")
     parser.add_argument("--out", type=Path, required=True, help="folder of encoder.md and encoder.svg")
@@ -171,10 +183,10 @@ def add_parser(sub: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     card = load_recipe(args.card, Card)
-    recipe = load_recipe(args.card.parent / card.recipe, PretrainRecipe)
-    written = text(card, recipe)
+    recipes = {path: load_recipe(args.card.parent / path, PretrainRecipe) for path in card.stages}
+    written = text(card, recipes)
     args.out.mkdir(parents=True, exist_ok=True)
-    curve(recipe.out, args.out / "encoder.svg")
+    curve([recipe.out for recipe in recipes.values()], args.out / "encoder.svg")
     (args.out / "encoder.md").write_text(written, encoding="utf-8")
     print(args.out / "encoder.md")
     return 0

@@ -14,7 +14,7 @@ def test_the_card_says_what_was_heard_and_how_well(
     train(tiny_recipe)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(json.loads(tiny_recipe.model_dump_json())))
     card = {
-        "recipe": "recipe.yaml",
+        "stages": ["recipe.yaml"],
         "scored": {"toy dev": {"manifest": str(tiny_corpus)}},
         "snr_db": [None, 0.0],
         "limits": ["It is a toy."],
