@@ -31,7 +31,7 @@ class Card(Strict):
     """What the card is about."""
 
     stages: list[Path] = Field(min_length=1)
-    """Pretraining recipes, beside this file, each begun from what the one before it made; all have finished."""
+    """Pretraining recipes beside this file, each begun from what the one before made; all have finished."""
     scored: dict[str, Scored] = Field(min_length=1)
     snr_db: list[float | None] = [None, 10.0, 0.0]
     """null is clean; else in the simulated car of the set's part."""
