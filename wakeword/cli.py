@@ -8,6 +8,7 @@ from asr_pretrain.launcher import Command, launch
 
 COMMANDS = {
     "train": Command("wakeword.train", "fine-tune a pretrained encoder on the wake word, in the car"),
+    "inspect": Command("wakeword.inspect", "what in a manifest would teach the wrong thing"),
     "voices": Command("wakeword.takes", "takes of the wake word in voices that nobody recorded"),
     "quantize": Command("wakeword.quantize", "write the int8 device model"),
     "mine": Command("wakeword.mine", "the training negatives that a model takes for its word"),

@@ -32,7 +32,7 @@ from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
 from wakeword.model import Unfreeze, load_trigger
 from wakeword.rendered import Rendered, keep, listen
 from wakeword.score import noise_rows
-from wakeword.streams import Playlist, SimulatedCar, parse_conditions
+from wakeword.streams import Generator, Playlist, SimulatedCar, parse_conditions
 from wakeword.train import TriggerRecipe, train
 from wakeword.transfer_table import markdown, plot, pooled
 
@@ -60,6 +60,8 @@ class Grid(Strict):
     seeds: list[int] = [0]
     conditions: list[str] = ["10", "5", "0"]
     fa_per_hour: float = Field(1.0, gt=0)
+    generator: Generator = "seen"
+    """Whose cabins and noises judge: of training's kind, or of the kind that training never hears."""
     scratch: bool = True
     """Whether the table has rows from scratch."""
     variants: dict[str, dict[str, Any]] = {"": {}}
@@ -138,7 +140,8 @@ class Bench:
         for name in [*parse_conditions(",".join(self.grid.conditions)), "negatives"]:
 
             def made(name: str = name) -> Any:
-                car = SimulatedCar(noise_rows(self.frame, "dev"), Path("/"), "dev", 0)
+                noises = noise_rows(self.frame, "dev")
+                car = SimulatedCar(noises, Path("/"), "dev", 0, generator=self.grid.generator)
                 yield from (
                     playlist.negatives(car) if name == "negatives" else playlist.positives(name, 1, car)
                 )
