@@ -69,6 +69,26 @@ def print_score(result: dict[str, Any], console: Console | None = None) -> None:
         _say(console, f"{verdict}: {check['check']}: {check['value']:.3g} ({check['model']})")
 
 
+def print_slices(result: dict[str, Any], console: Console | None = None) -> None:
+    """Print the result of `wakeword slices`."""
+    console = console or stderr_console()
+    _say(console, result["note"])
+    noise = "no car noise" if result["snr_db"] is None else f"car noise at {result['snr_db']:g} dB"
+    table = Table(title=Text(f"{result['model']} on {result['split']}, {noise}"), title_justify="left")
+    for name in ("slice", "FRR", "misses", "95 % by voice"):
+        table.add_column(name, justify="left" if name == "slice" else "right")
+    table.add_column("missed, by voice")
+    for row in result["slices"]:
+        voices = ", ".join(f"{voice} {count}" for voice, count in row["missed_voices"].items())
+        figures = (
+            percent(row["frr"]),
+            f"{row['misses']}/{row['takes']}",
+            percent_interval(row["by_voice_95"]),
+        )
+        table.add_row(row["slice"], *figures, Text(voices))
+    console.print(table)
+
+
 def _print_model(console: Console, model: dict[str, Any], split: str) -> None:
     own, read_off = model["own_threshold"], model["read_off_this_split"]
     title = f"{model['model']} ({model['precision'] or 'precision unknown'})"
