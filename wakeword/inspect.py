@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from asr_pretrain.augment.folders import noise_rows
 from asr_pretrain.loading.transcripts import read_rows
 from asr_pretrain.logmel import LogMel
 from asr_pretrain.phonemes import phone_ids
@@ -148,6 +149,7 @@ def add_parser(sub: Any) -> None:
     parser.add_argument(
         "--encoder", type=Path, default=KEPT_ENCODER, help="the recogniser (default: the kept one)"
     )
+    parser.add_argument("--noise", type=Path, help="a folder of recorded car noise, inspected with the rest")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each doubt")
 
 
@@ -156,6 +158,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import track
 
     frame = read_rows([args.manifest], lambda f: f.filter(pl.col("split") == args.split))
+    if args.noise is not None:
+        frame = pl.concat([frame, noise_rows(args.noise, args.split)], how="diagonal_relaxed")
     fields = frame.schema["labels"]
     if not isinstance(fields, pl.Struct) or args.phrase not in [f.name for f in fields.fields]:
         raise RecipeError(f"{args.manifest}: labels no {args.phrase!r}; name the phrase with --phrase")

@@ -16,6 +16,7 @@ from torch import Tensor
 from asr_pretrain.augment.cabin import cabin_bank
 from asr_pretrain.augment.car import Car
 from asr_pretrain.augment.company import company_bank
+from asr_pretrain.augment.folders import noise_rows, response_bank
 from asr_pretrain.augment.listening import Listening, change_speed, spec_augment
 from asr_pretrain.augment.noise import NoiseBank
 from asr_pretrain.encoder import SUBSAMPLING, RunningMean
@@ -45,7 +46,12 @@ def build_car(
     )
     cache, recipe = cache_folder(), surroundings.car
     peopled = recipe.talker_share + recipe.radio_share + recipe.music_share > 0
-    rirs = cabin_bank(part, surroundings.cabins, surroundings.seed, cache, company=peopled)
+    if surroundings.impulse_responses is not None:
+        rirs = response_bank(surroundings.impulse_responses)
+    else:
+        rirs = cabin_bank(part, surroundings.cabins, surroundings.seed, cache, company=peopled)
+    if surroundings.noise is not None:
+        noises = pl.concat([noises, noise_rows(surroundings.noise, part)], how="diagonal_relaxed")
     noise = NoiseBank.build(
         noises,
         Path("/"),

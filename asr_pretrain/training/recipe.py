@@ -98,6 +98,10 @@ class Surroundings(Strict):
 
     car: CarRecipe = CarRecipe()
     cabins: int = Field(200, ge=1, le=5000)
+    impulse_responses: HomePath | None = None
+    """A folder of measured ones, heard instead of the simulated cabins."""
+    noise: HomePath | None = None
+    """A folder of recorded car noise, beside that of the manifests. None of it may be in dev or test."""
     procedural_noises: int = Field(200, ge=1, le=10000)
     unique_noise_s: float | None = Field(None, gt=0)
     """Keep so many seconds of noise and repeat them; null keeps all. To measure what little noise costs."""
