@@ -8,6 +8,7 @@ from asr_pretrain.launcher import Command, launch
 
 COMMANDS = {
     "train": Command("wakeword.train", "fine-tune a pretrained encoder on the wake word, in the car"),
+    "align": Command("wakeword.align", "where in each take the word is, by the general recogniser"),
     "inspect": Command("wakeword.inspect", "what in a manifest would teach the wrong thing"),
     "voices": Command("wakeword.takes", "takes of the wake word in voices that nobody recorded"),
     "quantize": Command("wakeword.quantize", "write the int8 device model"),

@@ -93,8 +93,9 @@ class CutBatches:
             if len(rows) or group.label == "noise":
                 self.groups.append((group, rows, weights))
         self.speech_rows = np.flatnonzero((frame["_label"] == 0) & frame["noise_kind"].is_null())
+        known = _spans(frame)
         self.spans = {
-            int(row): tight_span(self.waveforms[int(row)])
+            int(row): known[int(row)] or tight_span(self.waveforms[int(row)])
             for group, rows, _ in self.groups
             if group.label in ("word", "half")
             for row in rows
@@ -232,6 +233,17 @@ class CutBatches:
         placed.speed[i] = speed
         placed.spans[i] = (offset + word_start) / SAMPLE_RATE_HZ, (offset + word_end) / SAMPLE_RATE_HZ
         placed.whole[i] = offset / SAMPLE_RATE_HZ if alone and low == 0 and high == len(samples) else -1
+
+
+def _spans(frame: pl.DataFrame) -> list[tuple[float, float] | None]:
+    """Start and end of the word in each row that knows them, as `wakeword align` writes them."""
+    columns = [
+        pl.col(c) if c in frame.columns else pl.lit(None).alias(c) for c in ("word_start_s", "word_end_s")
+    ]
+    return [
+        None if start is None or end is None else (start, end)
+        for start, end in frame.select(columns).iter_rows()
+    ]
 
 
 def select_rows(manifests: list[Path], phrase: str, split: str, voices: list[str] | None) -> pl.DataFrame:

@@ -18,29 +18,19 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 
 from asr_pretrain.augment.folders import noise_rows
 from asr_pretrain.loading.transcripts import read_rows
-from asr_pretrain.logmel import LogMel
-from asr_pretrain.phonemes import phone_ids
-from asr_pretrain.spotting import spot
-from asr_pretrain.targets import Targets
-from asr_pretrain.train import KEPT_ENCODER, load_recogniser
+from asr_pretrain.train import KEPT_ENCODER
 from asr_pretrain.training.recipe import RecipeError
 from data_splits.audio import AudioError, read_audio
+from wakeword.finder import ABSENT_COST, PRESENT_COST, Finder
 
-ABSENT_COST, PRESENT_COST = 2.9, 2.3
-"""Nats a phone. Of 115 train takes of "smart mirror" two cost more than 2.9 (one cut off, one far too quiet),
-the others 1.0 to 2.5; 400 other train recordings cost 3.2 and more, 150 noises 2.7 and more."""
 SILENT_DBFS = -70.0
 CLIPPED_SHARE = 0.005
 """Of a recording's samples at its highest value."""
 FEWEST_NOISE_MINUTES = 10.0
 """A. Ng's warning: one hour of car noise over ten thousand hours of speech is learnt by heart."""
-PIECE_S, LEAD_S = 20.0, 3.0
-"""Longer recordings are searched in pieces that overlap by the lead."""
-SAMPLE_RATE_HZ = 16000
 
 
 @dataclass(frozen=True)
@@ -51,32 +41,6 @@ class Doubt:
     id: str
     value: float
     remedy: str
-
-
-class Finder:
-    """Searches recordings for one phrase."""
-
-    def __init__(self, phrase: str, checkpoint: Path = KEPT_ENCODER):
-        """Raises CheckpointError, PhonemeError, and RecipeError when the recogniser spells no phones."""
-        self.model, sidecar = load_recogniser(checkpoint)
-        if Targets.of(sidecar).kind != "phones":
-            raise RecipeError(
-                f"{checkpoint}: spells {Targets.of(sidecar).kind}; a recogniser of phones is needed"
-            )
-        self.units, self.front_end = list(phone_ids(phrase)), LogMel()
-
-    @torch.inference_mode()
-    def cost(self, samples: np.ndarray) -> float:
-        """How little the phrase fits int16 ``samples`` (n,), in nats a phone; its best place decides."""
-        costs = [np.inf]
-        step, lead = int(PIECE_S * SAMPLE_RATE_HZ), int(LEAD_S * SAMPLE_RATE_HZ)
-        for start in range(0, max(1, samples.size - lead), step):
-            piece = samples[start : start + step + lead].astype(np.float32) / 32768
-            padded = torch.nn.functional.pad(torch.from_numpy(piece), (3200, 6400))
-            heard = self.model.recognise(self.front_end(padded[None]))[0].numpy()
-            if len(heard) > 2 * len(self.units):
-                costs.append(spot(heard, self.units).cost)
-        return min(costs)
 
 
 def doubts(frame: pl.DataFrame, phrase: str, finder: Finder, most: int) -> Iterator[Doubt | None]:
@@ -98,7 +62,7 @@ def doubts(frame: pl.DataFrame, phrase: str, finder: Finder, most: int) -> Itera
                 yield Doubt("unreadable", row["id"], 0.0, str(error))
                 continue
             yield from _level(row["id"], samples)
-            cost = finder.cost(samples)
+            cost = finder.find(samples).cost
             if word and cost > ABSENT_COST:
                 yield Doubt(
                     "phrase not found", row["id"], cost, "listen; set its label to null if it is not said"

@@ -48,6 +48,8 @@ class Grid(Strict):
     base: Path
     """A fine-tuning recipe, beside the file of the grid; its manifests are replaced by each fold's."""
     recordings: HomePath
+    training: HomePath | None = None
+    """The same recordings for training, such as `wakeword align` leaves them; null for `recordings`."""
     more: list[HomePath] = []
     """Manifests with further training rows, such as takes in voices that nobody recorded."""
     out: HomePath
@@ -121,7 +123,8 @@ class Bench:
         path = self.grid.out / f"fold{fold}.parquet"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            everything = pl.concat([self.frame, self.more], how="diagonal_relaxed")
+            mine = self.frame if self.grid.training is None else read_rows([self.grid.training], lambda f: f)
+            everything = pl.concat([mine, self.more], how="diagonal_relaxed")
             write_manifest(hold_out(everything, list(self.takes), self.folds[fold]), path)
         return path
 
