@@ -1,11 +1,16 @@
-"""A self-contained HTML page of titled blocks: no network, no scripts, light and dark."""
+"""A self-contained HTML page of blocks, pictures and sounds: no network, no scripts, light and dark."""
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+_SAMPLE_RATE_HZ = 16000
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2530; --soft: #5b6875; --paper: #fcfcfb; --card: #ffffff;
   --line: #dfe4e8; }
@@ -21,7 +26,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 p { margin: .3rem 0 .7rem; color: var(--soft); max-width: 46rem; }
 svg { display: block; width: 100%; height: auto; color: var(--ink); }
 audio { width: 100%; height: 2rem; margin: .4rem 0 0; }
-img { width: 100%; height: auto; display: block; border-radius: 4px; }
+img { width: 100%; aspect-ratio: 5 / 2; display: block; border-radius: 4px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1.2rem; }
 .tiles p { font-size: .85rem; margin: .3rem 0 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
@@ -65,3 +70,37 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>\n" for row in rows
     )
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
+
+
+def tile(samples: np.ndarray, title: str, text: str, below: str = "") -> str:
+    """Float samples (n,) at 16 kHz as a spectrogram and a player; ``below`` is HTML under the picture."""
+    import soundfile
+
+    file = io.BytesIO()
+    loud = samples * min(0.5 / max(float(np.abs(samples).max()), 1e-6), 30.0)
+    soundfile.write(file, loud, _SAMPLE_RATE_HZ, format="OGG", subtype="OPUS")
+    sound = base64.b64encode(file.getvalue()).decode()
+    picture = base64.b64encode(_spectrogram(samples)).decode()
+    return (
+        f"<div><b>{html.escape(title[:60])}</b>"
+        f'<img alt="spectrogram" src="data:image/png;base64,{picture}">{below}'
+        f'<audio controls preload="none" src="data:audio/ogg;base64,{sound}"></audio>'
+        f"<p>{html.escape(text)}</p></div>"
+    )
+
+
+def _spectrogram(samples: np.ndarray) -> bytes:
+    """PNG of log power, 0 to 8 kHz upwards, 70 dB below the loudest."""
+    from matplotlib.image import imsave
+
+    frames = np.lib.stride_tricks.sliding_window_view(samples, 512)[::320] * np.hanning(512)
+    bins = np.square(np.abs(np.fft.rfft(frames)))[:, :256].reshape(len(frames), 128, 2).mean(2)
+    power = 10 * np.log10(bins.T[::-1] + 1e-12)
+    file = io.BytesIO()
+    imsave(file, power, cmap="magma", vmin=float(power.max()) - 70, vmax=float(power.max()), format="png")
+    return file.getvalue()
+
+
+def grid(tiles: Sequence[str]) -> str:
+    """Tiles side by side, as many as the page is wide."""
+    return f'<div class="tiles">{"".join(tiles)}</div>'

@@ -16,6 +16,7 @@ COMMANDS = {
     "tune": Command("wakeword.tune", "choose the threshold on the dev part"),
     "score": Command("wakeword.score", "FRR and FA/h on continuous streams"),
     "slices": Command("wakeword.slices", "misses by seat, voice, pace, place in a sentence, company"),
+    "worst": Command("wakeword.worst", "the worst misses and false accepts, to look at and listen to"),
     "compare": Command("wakeword.compare", "two models on the same streams, paired"),
     "benchmark": Command("wakeword.benchmark", "our model and other engines over the same streams"),
     "diagnose": Command("wakeword.diagnose", "bias, variance, mismatch, dev overfitting"),

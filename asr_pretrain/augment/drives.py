@@ -8,9 +8,6 @@ Who wants to know whether the simulated car sounds like one should hear it.
 from __future__ import annotations
 
 import argparse
-import base64
-import html
-import io
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ from asr_pretrain.augment.car_recipe import CarRecipe
 from asr_pretrain.augment.level import SAMPLE_RATE_HZ
 from asr_pretrain.augment.noise import procedural_parameters
 from asr_pretrain.loading.batches import build_car
-from asr_pretrain.page import block, write_report
+from asr_pretrain.page import block, grid, tile, write_report
 from asr_pretrain.training.recipe import RecipeError, Surroundings
 from data_splits.audio import read_audio
 from data_splits.manifest import read_manifest
@@ -67,15 +64,15 @@ def drives_page(manifest: Path, out: Path, part: str, count: int, seed: int) -> 
         clean = _placed(read_audio(row["audio"], root), rng)
         drive = car.draw_one(int(rng.integers(2**62)), clean.size)
         heard = car.apply(torch.from_numpy(clean[None]), [drive])[0].numpy()
-        tiles.append(_tile(heard, row.get("text") or row["id"], told(drive, part, seed)))
+        tiles.append(tile(heard, row.get("text") or row["id"], told(drive, part, seed)))
     recorded = [
-        _tile(_excerpt(read_audio(row["audio"], root)), row["noise_kind"], row["source"] or row["id"])
+        tile(_excerpt(read_audio(row["audio"], root)), row["noise_kind"], row["source"] or row["id"])
         for kind in RECORDED_KINDS
         for row in rows.filter(pl.col("noise_kind") == kind).sort("id").head(2).iter_rows(named=True)
     ]
     blocks = [
-        block("Drives", _grid(tiles), "Drawn at random, noise procedural. Pictures: 0 to 8 kHz, 70 dB."),
-        block("Recorded noise", _grid(recorded), "What the sources above are meant to resemble."),
+        block("Drives", grid(tiles), "Drawn at random, noise procedural. Pictures: 0 to 8 kHz, 70 dB."),
+        block("Recorded noise", grid(recorded), "What the sources above are meant to resemble."),
     ]
     return write_report(out, "Twenty drives" if count == 20 else f"{count} drives", blocks)
 
@@ -128,38 +125,6 @@ def _placed(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _excerpt(samples: np.ndarray) -> np.ndarray:
     part = samples[: int(SECONDS * SAMPLE_RATE_HZ)].astype(np.float32)
     return part * (0.2 / max(float(np.abs(part).max()), 1.0))
-
-
-def _tile(samples: np.ndarray, title: str, text: str) -> str:
-    """A picture, a player, a line of text."""
-    import soundfile
-
-    file = io.BytesIO()
-    loud = samples * min(0.5 / max(float(np.abs(samples).max()), 1e-6), 30.0)
-    soundfile.write(file, loud, SAMPLE_RATE_HZ, format="OGG", subtype="OPUS")
-    sound = base64.b64encode(file.getvalue()).decode()
-    picture = base64.b64encode(_spectrogram(samples)).decode()
-    return (
-        f'<div><b>{html.escape(title[:60])}</b><img alt="spectrogram" src="data:image/png;base64,{picture}">'
-        f'<audio controls preload="none" src="data:audio/ogg;base64,{sound}"></audio>'
-        f"<p>{html.escape(text)}</p></div>"
-    )
-
-
-def _spectrogram(samples: np.ndarray) -> bytes:
-    """PNG of log power, 0 to 8 kHz upwards, 70 dB below the loudest."""
-    from matplotlib.image import imsave
-
-    frames = np.lib.stride_tricks.sliding_window_view(samples, 512)[::320] * np.hanning(512)
-    bins = np.square(np.abs(np.fft.rfft(frames)))[:, :256].reshape(len(frames), 128, 2).mean(2)
-    power = 10 * np.log10(bins.T[::-1] + 1e-12)
-    file = io.BytesIO()
-    imsave(file, power, cmap="magma", vmin=float(power.max()) - 70, vmax=float(power.max()), format="png")
-    return file.getvalue()
-
-
-def _grid(tiles: list[str]) -> str:
-    return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
 def add_parser(sub: Any) -> None:
