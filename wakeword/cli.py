@@ -11,6 +11,7 @@ COMMANDS = {
     "align": Command("wakeword.align", "where in each take the word is, by the general recogniser"),
     "inspect": Command("wakeword.inspect", "what in a manifest would teach the wrong thing"),
     "voices": Command("wakeword.takes", "takes of the wake word in voices that nobody recorded"),
+    "average": Command("wakeword.average", "one model from several seeds' weights"),
     "quantize": Command("wakeword.quantize", "write the int8 device model"),
     "mine": Command("wakeword.mine", "the training negatives that a model takes for its word"),
     "tune": Command("wakeword.tune", "choose the threshold on the dev part"),
