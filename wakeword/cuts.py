@@ -80,6 +80,7 @@ class CutBatches:
         self.listening = Listening(car, perturbation)
         frame = select_rows(manifests, phrase, split, voices)
         self.ids = frame["id"].to_list()
+        self._speakers = frame["speaker"].to_list() if "speaker" in frame.columns else [None] * len(frame)
         self.targets = TaskTargets(frame, tasks) if tasks else None
         self.waveform = waveform
         self.waveforms = pack(frame, Path("/"), label=f"decoding {split} cuts")
@@ -121,10 +122,13 @@ class CutBatches:
         )
 
     def describe(self) -> str:
-        return ", ".join(
-            f"{g.name} {len(rows)} ({s:.0%})"
-            for (g, rows, _), s in zip(self.groups, self.shares, strict=True)
-        )
+        """Rows and share of each group, and of the word's how many voices speak them."""
+        told = []
+        for (group, rows, _), share in zip(self.groups, self.shares, strict=True):
+            voices = len({self._speakers[int(row)] for row in rows} - {None})
+            by = f" by {voices} voices" if group.label == "word" and voices else ""
+            told.append(f"{group.name} {len(rows)}{by} ({share:.0%})")
+        return ", ".join(told)
 
     def batch(self, step: int, rank: int, world: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, 3, step * world + rank])

@@ -28,6 +28,7 @@ from wakeword.advice import doubts
 from wakeword.cached import CachedCuts, activations, draw, speed_up
 from wakeword.cuts import CutBatches, CutConfig, select_rows
 from wakeword.model import HeadConfig, TriggerModel, Unfreeze, transfer, trigger_loss
+from wakeword.outlook import noise_outlook
 from wakeword.tasks import TaskConfig, TaskHeads, keep_phones
 
 FRAME_S = 0.01 * SUBSAMPLING
@@ -120,6 +121,10 @@ def train(recipe: TriggerRecipe) -> Path:
             f"{recipe.phrase!r}: {describe}; {trained / 1e3:.0f}k parameters learn ({origin}); "
             f"{brain.steps} steps of {recipe.batch_size} cuts of {recipe.cuts.duration_s} s"
         )
+        if isinstance(batches, CutBatches):
+            heard_s = brain.steps * recipe.batch_size * recipe.cuts.duration_s * run.accumulate
+            for line in noise_outlook(batches.listening.car.noise, heard_s):
+                run.say(line)
         brain.learn(Drawn(batches, run.accumulate))
         sidecar = {
             "kind": "trigger",
