@@ -21,6 +21,6 @@ def noise_outlook(noise: NoiseBank, heard_s: float) -> Iterator[str]:
     )
     if repeats > MOST_REPEATS or len(noise) < FEWEST_NOISES:
         yield (
-            f"warning: {len(noise)} noises, each second heard {repeats:.0f} times: they will be learnt by heart; "
+            f"warning: {len(noise)} noises, each second heard {repeats:.0f} times: learnt by heart; "
             "add recordings, or raise surroundings.procedural_noises"
         )

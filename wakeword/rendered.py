@@ -78,6 +78,22 @@ def listen(model: TriggerModel, streams: Sequence[Rendered], column: int = 0) ->
     return heard
 
 
+def listen_device(path: Path, streams: Sequence[Rendered], column: int = 0) -> list[Heard]:
+    """The same with the device's file, step by step as the device runs it."""
+    from mirror_device.model import Model
+
+    model = Model(path)
+    heard = []
+    for stream in streams:
+        model.reset()
+        steps = np.asarray(stream.log_mel, dtype=np.float32).reshape(-1, STEP_FRAMES, stream.log_mel.shape[1])
+        scores = smoothed(np.array([model.step(step)[column] for step in steps]))
+        heard.append(
+            Heard(stream.name, stream.condition, stream.seconds, stream.words, stream.pieces, scores)
+        )
+    return heard
+
+
 def smoothed(steps: np.ndarray) -> np.ndarray:
     """The mean of each step's raw score and the one before; zero before the first."""
     padded = np.concatenate([np.zeros(SMOOTHING_STEPS - 1, np.float32), steps.astype(np.float32)])

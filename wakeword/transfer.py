@@ -30,14 +30,14 @@ from data_splits.manifest import write_manifest
 from wakeword.evaluate import Heard
 from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
 from wakeword.model import Unfreeze, load_trigger
-from wakeword.rendered import Rendered, keep, listen
+from wakeword.rendered import Rendered, keep, listen, listen_device
 from wakeword.score import noise_rows
 from wakeword.streams import Generator, Playlist, SimulatedCar, parse_conditions
 from wakeword.train import TriggerRecipe, train
-from wakeword.transfer_table import markdown, plot, pooled
+from wakeword.transfer_table import by_voice, markdown, plot, pooled
 
 SCRATCH = "scratch"
-RESULT, SCORES = "result.json", "scores.npz"
+RESULT, SCORES, INT8_SCORES = "result.json", "scores.npz", "scores_int8.npz"
 PARTS = ("train", "train_dev", "dev")
 """Whose voices are dealt to the folds; those of test are left alone."""
 
@@ -64,6 +64,8 @@ class Grid(Strict):
     fa_per_hour: float = Field(1.0, gt=0)
     generator: Generator = "seen"
     """Whose cabins and noises judge: of training's kind, or of the kind that training never hears."""
+    int8: bool = False
+    """Whether each model is also quantized and heard as the device's file."""
     scratch: bool = True
     """Whether the table has rows from scratch."""
     variants: dict[str, dict[str, Any]] = {"": {}}
@@ -180,18 +182,21 @@ class Bench:
         if (recipe.out / RESULT).exists():
             return
         began, cpu = time.monotonic(), cpu_seconds()
-        model, _ = load_trigger(train(recipe))
-        heard = listen(model, streams)
-        arrays: dict[str, Any] = {item.name: item.scores for item in heard}
-        np.savez_compressed(recipe.out / SCORES, **arrays)
+        checkpoint = train(recipe)
+        _keep(listen(load_trigger(checkpoint)[0], streams), recipe.out / SCORES)
+        if self.grid.int8:
+            from wakeword.quantize import quantize
+
+            device = quantize(checkpoint, recipe.manifests, recipe.out / "int8.onnx")
+            _keep(listen_device(device, streams), recipe.out / INT8_SCORES)
         if cell.unfreeze != "all":
             shutil.rmtree(recipe.out / cell.unfreeze, ignore_errors=True)  # activations: 100 MB
         spent = {"cpu_h": (cpu_seconds() - cpu) / 3600, "wall_s": time.monotonic() - began}
         (recipe.out / RESULT).write_text(json.dumps(spent) + "\n", encoding="utf-8")
 
-    def heard(self, cell: Cell, streams: Sequence[Rendered]) -> list[Heard]:
+    def heard(self, cell: Cell, streams: Sequence[Rendered], kept: str = SCORES) -> list[Heard]:
         """What a finished cell made of the streams; of the takes, only those of its fold's voices count."""
-        scores = np.load(self.folder(cell) / SCORES)
+        scores = np.load(self.folder(cell) / kept)
         voices = set(self.folds[cell.fold])
         return [
             Heard(
@@ -204,6 +209,11 @@ class Bench:
             )
             for stream in streams
         ]
+
+
+def _keep(heard: Sequence[Heard], path: Path) -> None:
+    arrays: dict[str, Any] = {item.name: item.scores for item in heard}
+    np.savez_compressed(path, **arrays)
 
 
 def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
@@ -219,11 +229,15 @@ def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
     for key, members in groups.items():
         if len(members) < grid.folds:
             continue
-        heard = [item for cell in members for item in bench.heard(cell, streams)]
         spent = [json.loads((bench.folder(cell) / RESULT).read_text(encoding="utf-8")) for cell in members]
         names = dict(zip(("encoder", "unfreeze", "voices", "variant", "seed"), key, strict=True))
         cpu_h = round(sum(item["cpu_h"] for item in spent), 3)
-        rows.append({**names, "cpu_h": cpu_h, **pooled(heard, grid.fa_per_hour)})
+        for kept, precision in ((SCORES, ""), (INT8_SCORES, "int8")):
+            if not all((bench.folder(cell) / kept).exists() for cell in members):
+                continue
+            heard = [item for cell in members for item in bench.heard(cell, streams, kept)]
+            row = {**names, "precision": precision, "cpu_h": cpu_h}
+            rows.append({**row, **pooled(heard, grid.fa_per_hour)})
     return rows
 
 
@@ -286,4 +300,5 @@ def run(args: argparse.Namespace) -> int:
         if rows:
             plot(rows, grid.out / "transfer.svg")
         print(markdown(rows))
+        print(f"\n{by_voice(rows)}")
     return 0

@@ -10,13 +10,17 @@ import numpy as np
 
 from wakeword import scoring, statistics
 from wakeword.evaluate import Heard
+from wakeword.streams import condition_label
 
 RULE = scoring.Rule(step_s=0.08, refractory_s=1.0)
 DEPTHS = ("head", "last", "half", "all")
 
 
 def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
-    """Misses over all folds at the lowest threshold that keeps to ``fa_per_hour`` over their negatives."""
+    """Misses over all folds at the lowest threshold that keeps to ``fa_per_hour`` over their negatives.
+
+    ``frr`` is over every condition but quiet.
+    """
     negatives = [item for item in heard if item.condition == "negatives"]
     hours = sum(piece.end_s - piece.start_s for item in negatives for piece in item.pieces) / 3600
     tracks = [item.track() for item in negatives]
@@ -28,27 +32,52 @@ def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
         items = [item for item in heard if item.condition == condition]
         miss = ~scoring.outcomes([item.track() for item in items], threshold, RULE).hit
         result["conditions"][condition] = round(float(miss.mean()), 4)
-        missed.append(miss)
-        voices += [word.voice for item in items for word in item.words]
+        result["takes"] = len(miss)
+        if condition != "quiet":  # the number that chooses is of the car
+            missed.append(miss)
+            voices += [word.voice for item in items for word in item.words]
     every = np.concatenate(missed)
     result["frr"] = float(every.mean())
+    result["missed_by_voice"] = {
+        voice: [int(every[np.array(voices) == voice].sum()), voices.count(voice)]
+        for voice in sorted(set(voices))
+    }
     result["by_voice_95"] = statistics.bootstrap_rate(every, voices).as_list()
-    result["takes"], result["judges"] = len(missed[0]), len(set(voices))
+    result["judges"] = len(set(voices))
     return result
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a table: FRR over all conditions with its interval by voice, then each condition."""
     conditions = list(rows[0]["conditions"]) if rows else []
-    head = ["encoder", "learns", "voices", "seed", "FRR", "95 %", *(f"{c} dB" for c in conditions), "CPU-h"]
+    head = ["encoder", "learns", "voices", "seed", "FRR", "95 %", *map(condition_label, conditions), "CPU-h"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         low, high = row["by_voice_95"]
-        name = ", ".join(filter(None, [row["encoder"], row["variant"]]))
+        name = _name(row)
         cells = [name, row["unfreeze"], str(row["voices"] or "all"), str(row["seed"])]
         cells += [f"{row['frr']:.1%}", f"{low:.0%}–{high:.0%}"]
         cells += [f"{row['conditions'][c]:.0%}" for c in conditions] + [f"{row['cpu_h']:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return ", ".join(filter(None, [row["encoder"], row["variant"], row.get("precision", "")]))
+
+
+def by_voice(rows: Sequence[dict[str, Any]]) -> str:
+    """Misses by voice over all conditions but quiet, a column for each row of the table, the worst voices first."""
+    if not rows:
+        return ""
+    counts = {voice: words for voice, (_, words) in rows[0]["missed_by_voice"].items()}
+    missed = {voice: [row["missed_by_voice"][voice][0] for row in rows] for voice in counts}
+    order = sorted(counts, key=lambda voice: (-sum(missed[voice]) / counts[voice], voice))
+    heads = [f"{_name(row)}, {row['unfreeze']}, {row['voices'] or 'all'}, {row['seed']}" for row in rows]
+    lines = ["| voice | words | " + " | ".join(heads) + " |", "|" + "---|" * (2 + len(heads))]
+    for voice in order:
+        cells = " | ".join(f"{count / counts[voice]:.0%}" for count in missed[voice])
+        lines.append(f"| {voice} | {counts[voice]} | {cells} |")
     return "\n".join(lines)
 
 

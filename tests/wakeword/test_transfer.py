@@ -94,7 +94,7 @@ def test_activations_give_the_same_logits(tmp_path: Path, unfreeze: str) -> None
 def test_kept_streams_score_as_the_device_does(tmp_path: Path) -> None:
     from wakeword.blocks import Stream, Word
     from wakeword.export import device_metadata, export_float
-    from wakeword.rendered import keep, listen
+    from wakeword.rendered import keep, listen, listen_device
 
     torch.manual_seed(1)
     model = TriggerModel(EncoderConfig(channels=16, dilations=(1, 2)), HeadConfig(), ["w"]).eval()
@@ -106,6 +106,7 @@ def test_kept_streams_score_as_the_device_does(tmp_path: Path) -> None:
     assert keep([], tmp_path / "streams")[0].words == kept[0].words == stream.words
     device = Detector(tmp_path / "w.onnx").scores(samples)[:, 0]
     np.testing.assert_allclose(listen(model, kept)[0].scores, device, atol=1e-4)
+    np.testing.assert_allclose(listen_device(tmp_path / "w.onnx", kept)[0].scores, device, atol=1e-5)
 
 
 def test_a_grid_is_trained_once_and_tabled(
@@ -140,10 +141,14 @@ def test_a_grid_is_trained_once_and_tabled(
     assert main(["transfer", str(path)]) == 0
     output = capsys.readouterr().out
     assert "2 of 4 cells to do" in output and "times as fast from the frozen layers' output" in output
-    assert "| own | head | all | 0 |" in output
+    assert "| own | head | all | 0 |" in output and "| voice | words | scratch, all, all, 0 |" in output
     rows = json.loads((tmp_path / "out" / "transfer.json").read_text())
     assert [row["encoder"] for row in rows] == ["scratch", "own"] and rows[0]["hours"] > 0
     assert not (encoder.parent.parent / "own-head-all-fold0-seed0" / "head").exists()
+    grid |= {"int8": True, "scratch": False, "variants": {"quantized": {}}}
+    path.write_text(yaml.safe_dump(grid))
+    assert main(["transfer", str(path)]) == 0
+    assert "| own, quantized, int8 | head | all | 0 |" in capsys.readouterr().out
     grid["encoders"] = {"scratch": str(encoder)}
     path.write_text(yaml.safe_dump(grid))
     assert main(["transfer", str(path)]) == 2
