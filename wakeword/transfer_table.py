@@ -67,7 +67,7 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def by_voice(rows: Sequence[dict[str, Any]]) -> str:
-    """Misses by voice over all conditions but quiet, a column for each row of the table, the worst voices first."""
+    """Misses by voice, quiet not counted: a column for each row of the table, the worst voices first."""
     if not rows:
         return ""
     counts = {voice: words for voice, (_, words) in rows[0]["missed_by_voice"].items()}
