@@ -220,6 +220,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the recipe's")
+    parser.add_argument("--phrase", help="the wake phrase that is said and labelled (default: the recipe's)")
     parser.add_argument("--shards", metavar="0-24", help="only these; default: all")
     parser.add_argument("--jobs", type=int, metavar="N", default=os.cpu_count(), help="default: %(default)s")
     parser.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: auto, local or ray://host:10001")
@@ -227,11 +228,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the corpus and print its manifest's path."""
-    from asr_pretrain.training.recipe import load_recipe
+    from asr_pretrain.training.recipe import load_recipe, validated
 
     if args.jobs < 1:
         raise SynthesizeError(f"--jobs {args.jobs}: must be 1 or more")
     recipe = load_recipe(args.recipe, SynthesisRecipe)
+    if args.phrase is not None:
+        recipe = validated({**recipe.model_dump(), "phrases": [args.phrase]}, SynthesisRecipe, "--phrase")
     out = args.out.expanduser() if args.out else recipe.out
     shards = parse_shards(args.shards, recipe.shards) if args.shards else None
     print(synthesize(recipe, out.absolute(), shards, args.jobs, args.ray))

@@ -52,14 +52,17 @@ def present_engines(recipe: SynthesisRecipe) -> dict[str, str]:
 
 def make_stamp(recipe: SynthesisRecipe) -> dict[str, Any]:
     """Everything that decides the samples: recipe, synthesizers and texts."""
-    # Where the transcripts lie decides nothing, what they say does; --out is not part of the corpus either.
-    values = recipe.model_dump(mode="json", exclude={"out", "recordings"})
     return {
         "version": _VERSION,
-        "recipe": values,
+        "recipe": _values(recipe),
         "engines": present_engines(recipe),
         "texts": text_inputs(recipe),
     }
+
+
+def _values(recipe: SynthesisRecipe) -> dict[str, Any]:
+    # Where the transcripts lie decides nothing, what they say does; --out is not part of the corpus either.
+    return recipe.model_dump(mode="json", exclude={"out", "recordings"})
 
 
 def claim(out: Path, stamp: dict[str, Any]) -> None:
@@ -83,6 +86,8 @@ def claim(out: Path, stamp: dict[str, Any]) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SynthesizeError(f"{path}: damaged ({error}); remove the folder and start anew") from error
+    with contextlib.suppress(KeyError, TypeError, ValueError):  # a key that came later has its default
+        before["recipe"] = _values(SynthesisRecipe.model_validate({**before["recipe"], "out": out}))
     changed = differences(before, stamp)
     if changed:
         raise SynthesizeError(

@@ -132,7 +132,8 @@ class Texts:
             place += 1
 
     def _drawn(self, kind: str, rng: np.random.Generator) -> Iterator[str]:
-        misses = tuple(near_misses(WAKE_PHRASES[0], limit=400)) if kind == "confusable" else ()
+        phrase = self.recipe.phrases[0]
+        misses = tuple(near_misses(phrase, limit=400)) if kind == "confusable" else ()
         while True:
             match kind:
                 case "words":
@@ -144,12 +145,12 @@ class Texts:
                 case "short":
                     yield draw_short(rng)
                 case "confusable":
-                    yield pick(rng, misses if rng.random() < 0.6 else _APART)
+                    yield pick(rng, misses if rng.random() < 0.6 or phrase != WAKE_PHRASES[0] else _APART)
                 case "wake_alone":
-                    yield WAKE_PHRASES[0]
+                    yield phrase
                 case _:
                     around = pick(rng, _AROUND) if rng.random() < 0.6 else "{}"
-                    yield around.replace("{}", WAKE_PHRASES[0])
+                    yield around.replace("{}", phrase)
 
     def _words(self, rng: np.random.Generator) -> str:
         count = 1 + int(rng.choice(8, p=(0.05, 0.06, 0.09, 0.14, 0.18, 0.2, 0.16, 0.12)))

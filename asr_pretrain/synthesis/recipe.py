@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from asr_pretrain.synthesis.texts import WAKE_PHRASES
 
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
 
@@ -72,11 +75,21 @@ class SynthesisRecipe(_Strict):
     """Shorter speech gets silence around it, longer speech is left out."""
     codec: Literal["flac", "opus"] = "flac"
     """Of the shards: 18 or 4 kB a second, the latter with some loss and twice the time."""
+    phrases: list[str] = Field(list(WAKE_PHRASES), min_length=1, max_length=50)
+    """Wake phrases that the rows are labelled for, in lower case; texts of kind `wake` say the first."""
     engines: dict[Literal["espeak", "flite", "festival"], EngineShare] = Field(min_length=1)
     recordings: HomePath | None = None
     """Manifest of real recordings, whose train rows give texts; may be missing."""
     books: list[Literal["web", "austen"]] = ["web", "austen"]
     texts: TextShares = TextShares()
+
+    @field_validator("phrases")
+    @classmethod
+    def _are_words(cls, phrases: list[str]) -> list[str]:
+        for phrase in phrases:
+            if not re.fullmatch(r"[a-z']+( [a-z']+)*", phrase) or len(phrase) > 60:
+                raise ValueError(f"{phrase!r}: a wake phrase is words of a to z, one blank between them")
+        return phrases
 
     @model_validator(mode="after")
     def _ranges_are_ranges(self) -> SynthesisRecipe:

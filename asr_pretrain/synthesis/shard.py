@@ -8,7 +8,7 @@ import itertools
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,7 @@ class Script:
         self._texts = texts
         self._rows = texts.rows(shard)
         self._dropped = dropped
+        self._phrases = texts.recipe.phrases
         self._rng = np.random.default_rng([texts.recipe.seed, 1, shard])
         self._most_phones = texts.recipe.duration_s[1] * _PHONES_A_SECOND
 
@@ -81,9 +82,9 @@ class Script:
         except EspeakError:
             self._dropped["no phonemes"] += 1
             return None
-        labels = wake_labels(text, phones)
+        labels = wake_labels(text, phones, self._phrases)
         # The first phrase is what will be learnt: it stands where it was asked for and nowhere else.
-        if labels[WAKE_PHRASES[0]] != (1 if kind in ("wake", "wake_alone") else 0):
+        if labels[self._phrases[0]] != (1 if kind in ("wake", "wake_alone") else 0):
             self._dropped["wake phrase"] += 1
             return None
         if len(phones) > self._most_phones:
@@ -109,12 +110,14 @@ def _sound(phrase: str) -> str:
     return f" {' '.join(to_phones(phrase))} "
 
 
-def wake_labels(text: str, phones: tuple[str, ...]) -> dict[str, int | None]:
+def wake_labels(
+    text: str, phones: tuple[str, ...], phrases: Sequence[str] = WAKE_PHRASES
+) -> dict[str, int | None]:
     """For each wake phrase 1 where its words are said, 0 where its phones are not, None in between."""
     words = f" {' '.join(_LETTERS.sub(' ', text.lower()).split())} "
     sounds = f" {' '.join(phones)} "
     labels: dict[str, int | None] = {}
-    for phrase in WAKE_PHRASES:
+    for phrase in phrases:
         near = None if _sound(phrase) in sounds else 0
         labels[phrase] = 1 if f" {phrase} " in words else near
     return labels

@@ -68,6 +68,34 @@ def test_the_wake_phrase_is_labelled_and_stands_nowhere_else(made: Path) -> None
     assert not others["phones"].str.contains(sounds, literal=True).any()
 
 
+def test_a_customers_phrase_is_said_and_labelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "wake.yaml"
+    texts = dict.fromkeys(("transcripts", "books", "words", "spoken", "grammar", "short", "wake"), 0)
+    texts |= {"confusable": 0.5, "wake_alone": 0.5}
+    document = {"out": "unused", "shards": 1, "utterances_per_shard": 12, "engines": {"espeak": {"share": 1}}}
+    recipe.write_text(json.dumps({**document, "books": [], "texts": texts, "duration_s": [0.3, 5.0]}))
+    words = ["synthesize", str(recipe), "--out", str(tmp_path / "made")]
+    assert main([*words, "--phrase", "hello car"]) == 0
+    frame = read_manifest(tmp_path / "made" / "recordings.parquet").unnest("labels")
+    said = frame.filter(pl.col("hello car") == 1)
+    assert set(said["text"]) == {"hello car"} and "smart mirror" not in frame.columns
+    assert frame.filter(pl.col("hello car") == 0).height
+    assert main([*words, "--phrase", "Hello, Car!"]) == 2
+    assert "'Hello, Car!'" in capsys.readouterr().err
+
+
+def test_a_folder_from_before_a_key_came_is_gone_on_with(
+    made: Path, tiny: SynthesisRecipe, tmp_path: Path
+) -> None:
+    shutil.copytree(made, tmp_path / "old")
+    stamp = json.loads((tmp_path / "old" / STAMP).read_text())
+    del stamp["recipe"]["phrases"]
+    (tmp_path / "old" / STAMP).write_text(json.dumps(stamp))
+    synthesize(tiny, tmp_path / "old", quiet=True)
+    with pytest.raises(SynthesizeError, match="phrases"):
+        synthesize(changed(tiny, phrases=["hello car"]), tmp_path / "old", quiet=True)
+
+
 def test_a_shard_made_alone_in_two_processes_or_again_is_the_same(
     made: Path, tiny: SynthesisRecipe, tmp_path: Path
 ) -> None:
