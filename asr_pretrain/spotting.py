@@ -33,20 +33,30 @@ def spot(log_probabilities: np.ndarray, units: list[int]) -> Spotted:
     needed = len(units) + sum(a == b for a, b in zip(units, units[1:], strict=False))
     if not units or len(log_probabilities) < needed:
         raise ValueError(f"{len(units)} units cannot be said in {len(log_probabilities)} frames")
+    costs, begun = track(log_probabilities, units)
+    last = int(costs.argmin())
+    return Spotted(float(costs[last]), int(begun[last]), last)
+
+
+def track(log_probabilities: np.ndarray, units: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """For each frame the cost (frames,) of the cheapest path that ends in it, and the frame where it begins.
+
+    Infinite where no path can end yet. It looks back only: a stream can be followed as it comes.
+    """
     states = [unit for u in units for unit in (u, BLANK)][:-1]
-    costs = -log_probabilities[:, states]
+    steps = -log_probabilities[:, states]
     n = len(states)
     skips = np.array([i >= 2 and states[i] != BLANK and states[i] != states[i - 2] for i in range(n)])
     total, begun = np.full(n, np.inf), np.zeros(n, np.int64)
-    best = Spotted(np.inf, 0, 0)
-    for frame, cost in enumerate(costs):
-        stay, step = total, np.concatenate([[0.0], total[:-1]])
-        leap = np.where(skips, np.concatenate([[np.inf, np.inf], total])[:n], np.inf)
-        choice = np.argmin([stay, step, leap], axis=0)
-        arrived = np.concatenate([[frame], begun[:-1]])
-        leapt = np.concatenate([[0, 0], begun])[:n]
-        begun = np.choose(choice, [begun, arrived, leapt])
-        total = np.min([stay, step, leap], axis=0) + cost
-        if total[-1] < best.cost * len(units):
-            best = Spotted(float(total[-1]) / len(units), int(begun[-1]), frame)
-    return best
+    ended, since = np.full(len(steps), np.inf), np.zeros(len(steps), np.int64)
+    ways, starts = np.full((3, n), np.inf), np.zeros((3, n), np.int64)
+    for frame, step in enumerate(steps):
+        ways[0], starts[0] = total, begun
+        ways[1, 1:], starts[1, 1:] = total[:-1], begun[:-1]
+        ways[1, 0], starts[1, 0] = 0.0, frame
+        ways[2, 2:], starts[2, 2:] = np.where(skips[2:], total[:-2], np.inf), begun[:-2]
+        choice = ways.argmin(0)
+        begun = starts[choice, np.arange(n)]
+        total = ways[choice, np.arange(n)] + step
+        ended[frame], since[frame] = total[-1] / len(units), begun[-1]
+    return ended, since

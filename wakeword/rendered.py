@@ -78,6 +78,29 @@ def listen(model: TriggerModel, streams: Sequence[Rendered], column: int = 0) ->
     return heard
 
 
+@torch.inference_mode()
+def listen_untrained(recogniser: Path, phrase: str, streams: Sequence[Rendered]) -> list[Heard]:
+    """What a general recogniser makes of the phrase's phones alone, no take of it having been heard.
+
+    The score of a step is exp(−cost) of the cheaper of its two frames (`asr_pretrain.spotting`).
+    """
+    from asr_pretrain.phonemes import phone_ids
+    from asr_pretrain.spotting import track
+    from asr_pretrain.train import load_recogniser
+
+    model, units = load_recogniser(recogniser)[0], list(phone_ids(phrase))
+    heard = []
+    for stream in streams:
+        mels = torch.from_numpy(np.array(stream.log_mel, dtype=np.float32))[None]
+        costs = track(model.recognise(mels)[0].numpy(), units)[0]
+        steps = len(stream.log_mel) // STEP_FRAMES
+        scores = np.exp(-costs[: 2 * steps].reshape(steps, -1).min(1)).astype(np.float32)
+        heard.append(
+            Heard(stream.name, stream.condition, stream.seconds, stream.words, stream.pieces, scores)
+        )
+    return heard
+
+
 def listen_device(path: Path, streams: Sequence[Rendered], column: int = 0) -> list[Heard]:
     """The same with the device's file, step by step as the device runs it."""
     from mirror_device.model import Model

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ from pydantic import Field
 
 from asr_pretrain.loading.transcripts import read_rows
 from asr_pretrain.screen import cpu_seconds, merged
+from asr_pretrain.training.checkpoint import file_sha256
 from asr_pretrain.training.recipe import HomePath, RecipeError, Strict, load_recipe, validated
 from data_splits.manifest import write_manifest
 from wakeword.evaluate import Heard
 from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
 from wakeword.model import Unfreeze, load_trigger
-from wakeword.rendered import Rendered, keep, listen, listen_device
+from wakeword.rendered import Rendered, keep, listen, listen_device, listen_untrained
 from wakeword.score import noise_rows
 from wakeword.streams import Generator, Playlist, SimulatedCar, parse_conditions
 from wakeword.train import TriggerRecipe, train
@@ -66,6 +67,8 @@ class Grid(Strict):
     """Whose cabins and noises judge: of training's kind, or of the kind that training never hears."""
     int8: bool = False
     """Whether each model is also quantized and heard as the device's file."""
+    untrained: bool = False
+    """Whether the table has rows of the encoders as they are: the phrase's phones spotted, nothing learnt."""
     scratch: bool = True
     """Whether the table has rows from scratch."""
     variants: dict[str, dict[str, Any]] = {"": {}}
@@ -211,6 +214,26 @@ class Bench:
         ]
 
 
+def untrained(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
+    """One row for each encoder as it is; every voice is new to it, so there are no folds."""
+    rows = []
+    for name, path in bench.grid.encoders.items():
+        kept = bench.grid.out / "untrained" / f"{name}-{file_sha256(path)[:12]}.npz"
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            _keep(listen_untrained(path, bench.base.phrase, streams), kept)
+        scores = np.load(kept)
+        heard = [replace(_bare(stream), scores=scores[stream.name]) for stream in streams]
+        row = {"encoder": name, "unfreeze": "none", "voices": 0, "variant": "", "seed": 0, "cpu_h": 0.0}
+        rows.append({**row, **pooled(heard, bench.grid.fa_per_hour)})
+    return rows
+
+
+def _bare(stream: Rendered) -> Heard:
+    nothing = np.zeros(0, np.float32)
+    return Heard(stream.name, stream.condition, stream.seconds, stream.words, stream.pieces, nothing)
+
+
 def _keep(heard: Sequence[Heard], path: Path) -> None:
     arrays: dict[str, Any] = {item.name: item.scores for item in heard}
     np.savez_compressed(path, **arrays)
@@ -295,7 +318,7 @@ def run(args: argparse.Namespace) -> int:
             if cell.cuts in mine:
                 bench.run(cell, streams)
     if args.share == "0/1":
-        rows = table(bench, streams)
+        rows = [*(untrained(bench, streams) if grid.untrained else []), *table(bench, streams)]
         (grid.out / "transfer.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         if rows:
             plot(rows, grid.out / "transfer.svg")

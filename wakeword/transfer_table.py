@@ -55,11 +55,15 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         low, high = row["by_voice_95"]
         name = _name(row)
-        cells = [name, row["unfreeze"], str(row["voices"] or "all"), str(row["seed"])]
+        cells = [name, row["unfreeze"], _voices(row), str(row["seed"])]
         cells += [f"{row['frr']:.1%}", f"{low:.0%}–{high:.0%}"]
         cells += [f"{row['conditions'][c]:.0%}" for c in conditions] + [f"{row['cpu_h']:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _voices(row: dict[str, Any]) -> str:
+    return "all" if row["voices"] is None else str(row["voices"])
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -73,7 +77,7 @@ def by_voice(rows: Sequence[dict[str, Any]]) -> str:
     counts = {voice: words for voice, (_, words) in rows[0]["missed_by_voice"].items()}
     missed = {voice: [row["missed_by_voice"][voice][0] for row in rows] for voice in counts}
     order = sorted(counts, key=lambda voice: (-sum(missed[voice]) / counts[voice], voice))
-    heads = [f"{_name(row)}, {row['unfreeze']}, {row['voices'] or 'all'}, {row['seed']}" for row in rows]
+    heads = [f"{_name(row)}, {row['unfreeze']}, {_voices(row)}, {row['seed']}" for row in rows]
     lines = ["| voice | words | " + " | ".join(heads) + " |", "|" + "---|" * (2 + len(heads))]
     for voice in order:
         cells = " | ".join(f"{count / counts[voice]:.0%}" for count in missed[voice])
@@ -87,6 +91,8 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
     from wakeword.report import PALETTE
 
+    untrained = {row["encoder"]: 100 * row["frr"] for row in rows if row["unfreeze"] == "none"}
+    rows = [row for row in rows if row["unfreeze"] != "none"] or list(rows)
     voices = list(dict.fromkeys(row["voices"] for row in rows))
     encoders = [name for name in dict.fromkeys(row["encoder"] for row in rows) if name != "scratch"]
     figure = Figure(figsize=(3.2 * len(voices) + 0.8, 3.4), layout="constrained")
@@ -96,6 +102,9 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
         scratch = [100 * row["frr"] for row in mine if row["encoder"] == "scratch"]
         if scratch:
             axes.axhline(np.mean(scratch), color="#808890", linestyle="--", linewidth=1, label="from scratch")
+        known = [(place, untrained[name]) for place, name in enumerate(encoders) if name in untrained]
+        if known:
+            axes.plot(*zip(*known, strict=True), "k:", linewidth=1.2, label="nothing (phones spotted)")
         for depth, color in zip(DEPTHS, PALETTE, strict=False):
             points = [
                 (encoders.index(r["encoder"]), 100 * r["frr"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asr_pretrain.spotting import spot
+from asr_pretrain.spotting import spot, track
 
 
 def said(frames: list[int], classes: int = 5, sure: float = 0.99) -> np.ndarray:
@@ -31,6 +31,14 @@ def test_what_is_not_said_costs():
     absent = spot(said([0, 2, 2, 0, 3, 0]), [1, 4])
     half = spot(said([0, 1, 1, 0, 3, 0]), [1, 4])
     assert absent.cost > half.cost > 1
+
+
+def test_a_stream_is_followed_as_it_comes():
+    heard = said([0, 1, 0, 2, 3, 0, 0, 1, 2, 3])
+    costs, begun = track(heard, [1, 2, 3])
+    assert np.isinf(costs[:2]).all() and costs[4] < 0.05 and costs[9] < 0.05
+    assert (begun[4], begun[9]) == (1, 7) and costs[6] > costs[4]
+    assert np.array_equal(track(heard[:5], [1, 2, 3])[0], costs[:5])
 
 
 def test_too_few_frames_are_refused():

@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from asr_pretrain.encoder import EncoderConfig
+from asr_pretrain.train import KEPT_ENCODER
 from mirror_device import Detector
 from wakeword.blocks import StreamError
 from wakeword.cached import CachedCuts, activations, draw
@@ -145,6 +146,11 @@ def test_a_grid_is_trained_once_and_tabled(
     rows = json.loads((tmp_path / "out" / "transfer.json").read_text())
     assert [row["encoder"] for row in rows] == ["scratch", "own"] and rows[0]["hours"] > 0
     assert not (encoder.parent.parent / "own-head-all-fold0-seed0" / "head").exists()
+    grid |= {"untrained": True, "encoders": {"kept": str(KEPT_ENCODER)}, "scratch": False, "unfreeze": []}
+    path.write_text(yaml.safe_dump(grid))
+    assert main(["transfer", str(path)]) == 0
+    assert "| kept | none | 0 | 0 |" in capsys.readouterr().out
+    grid |= {"untrained": False, "encoders": {"own": str(encoder)}, "unfreeze": ["head"]}
     grid |= {"int8": True, "scratch": False, "variants": {"quantized": {}}}
     path.write_text(yaml.safe_dump(grid))
     assert main(["transfer", str(path)]) == 0
