@@ -41,9 +41,10 @@ def spot(log_probabilities: np.ndarray, units: list[int]) -> Spotted:
 def track(log_probabilities: np.ndarray, units: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """For each frame the cost (frames,) of the cheapest path that ends in it, and the frame where it begins.
 
+    A path ends in its last unit or in blanks behind it, so the cost stays low for a while.
     Infinite where no path can end yet. It looks back only: a stream can be followed as it comes.
     """
-    states = [unit for u in units for unit in (u, BLANK)][:-1]
+    states = [unit for u in units for unit in (u, BLANK)]
     steps = -log_probabilities[:, states]
     n = len(states)
     skips = np.array([i >= 2 and states[i] != BLANK and states[i] != states[i - 2] for i in range(n)])
@@ -58,5 +59,6 @@ def track(log_probabilities: np.ndarray, units: list[int]) -> tuple[np.ndarray, 
         choice = ways.argmin(0)
         begun = starts[choice, np.arange(n)]
         total = ways[choice, np.arange(n)] + step
-        ended[frame], since[frame] = total[-1] / len(units), begun[-1]
+        end = n - 2 + int(total[-1] < total[-2])
+        ended[frame], since[frame] = total[end] / len(units), begun[end]
     return ended, since
