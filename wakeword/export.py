@@ -32,7 +32,7 @@ class StreamingTrigger(nn.Module):
     def __init__(self, model: TriggerModel, n_frames: int = STEP_FRAMES):
         super().__init__()
         self.encoder = folded(model.encoder)
-        self.head = model.head
+        self.head, self.spotter = model.head, model.spotter
         mean = self.encoder.normalise
         self.floor = mean.floor
         lower, carry = mean.kernel(n_frames, torch.zeros(1))
@@ -41,32 +41,37 @@ class StreamingTrigger(nn.Module):
         self.register_buffer("weights", lower.sum(1, keepdim=True))
 
     def initial_state(self) -> list[Tensor]:
-        return self.encoder.initial_state(1)
+        state = self.encoder.initial_state(1)
+        return state if self.spotter is None else [*state, *self.spotter.initial_state()]
 
     def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         x = log_mel.clamp_min(self.floor)
         total = self.lower @ x + self.carry * state[0]
         weight = self.weights + self.carry * state[1]
         normalised = x - total / weight
-        y, states = self.encoder.encode_step(normalised.transpose(1, 2), list(state[2:]))
-        scores = torch.sigmoid(self.head(y)).amax(2)
-        return (scores, total[:, -1:], weight[:, -1:], *states)
+        spotting = 0 if self.spotter is None else len(self.spotter.units)
+        inner, reach = list(state[2 : len(state) - spotting]), list(state[len(state) - spotting :])
+        y, states = self.encoder.encode_step(normalised.transpose(1, 2), inner)
+        logits = self.head(y)
+        if self.spotter is not None:
+            spotted, reach = self.spotter.stream(y.transpose(1, 2), reach)
+            logits = logits + spotted
+        return (torch.sigmoid(logits).amax(2), total[:, -1:], weight[:, -1:], *states, *reach)
 
-
-def state_names(count: int) -> list[str]:
-    return [
-        "state_mean_sum",
-        "state_mean_weight",
-        "state_stem",
-        *(f"state_block{i}" for i in range(count - 3)),
-    ]
+    def state_names(self) -> list[str]:
+        """Of all states, in their order."""
+        spotting = 0 if self.spotter is None else len(self.spotter.units)
+        blocks = len(self.encoder.initial_state(1)) - 3
+        names = ["state_mean_sum", "state_mean_weight", "state_stem"]
+        names += [f"state_block{i}" for i in range(blocks)]
+        return names + [f"state_phrase{i}" for i in range(spotting)]
 
 
 def export_float(model: TriggerModel, path: Path, metadata: dict[str, Any]) -> None:
     """Writes the float graph with its metadata (the device's contract) to ``path``, atomically."""
     streaming = StreamingTrigger(model).eval()
     state = streaming.initial_state()
-    names = state_names(len(state))
+    names = streaming.state_names()
     program = torch.onnx.export(
         streaming,
         (torch.zeros(1, STEP_FRAMES, N_MELS), *state),

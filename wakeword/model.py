@@ -10,9 +10,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from asr_pretrain.encoder import Encoder, EncoderConfig
+from asr_pretrain.phonemes import PHONES
+from asr_pretrain.targets import Targets
 from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint
 from asr_pretrain.training.recipe import Strict
 from asr_pretrain.training.warm_start import load_encoder
+from wakeword.spotter import Spotter
 
 HIT_FRAMES = 3
 Unfreeze = Literal["head", "last", "half", "all"]
@@ -24,6 +27,9 @@ class HeadConfig(Strict):
     hidden: int = Field(64, ge=4, le=512)
     layers: int = Field(1, ge=1, le=4)
     """Hidden layers, 1×1 convolutions: the encoder already sees the whole word."""
+    spot: bool = False
+    """Beside them, follow the phrase's phones through the recogniser's output layer, which stays: the model
+    begins as a detector that needed no take of the word (`wakeword/spotter.py`)."""
 
 
 class TriggerModel(nn.Module):
@@ -40,8 +46,11 @@ class TriggerModel(nn.Module):
             width = head.hidden
         logits = nn.Conv1d(width, len(keywords), 1)
         self.head = nn.Sequential(*layers, logits)
+        self.spotter = Spotter(encoder.channels, keywords) if head.spot else None
+        if self.spotter is not None:
+            nn.init.zeros_(logits.weight)  # what the phones say is where it begins
         if logits.bias is not None:
-            nn.init.constant_(logits.bias, -3.0)  # the word is rare
+            nn.init.constant_(logits.bias, 0.0 if head.spot else -3.0)  # the word is rare
 
     def forward(self, features: Tensor, frozen: Unfreeze = "all") -> tuple[Tensor, Tensor]:
         """From normalised log-mels, as the batches hold them; or from what `frozen_part` made of them.
@@ -55,7 +64,8 @@ class TriggerModel(nn.Module):
             encoded, blocks = features, list(self.encoder.blocks)
             for block in blocks[len(blocks) - self.depth(frozen) :]:
                 encoded = block(encoded)
-        return self.head(encoded.transpose(1, 2)), encoded
+        logits = self.head(encoded.transpose(1, 2))
+        return (logits if self.spotter is None else logits + self.spotter(encoded)), encoded
 
     def logits(self, log_mel: Tensor) -> Tensor:
         """(batch, keywords, frames // 4) from log-mels as the front end gives them."""
@@ -73,7 +83,8 @@ class TriggerModel(nn.Module):
     def trained_parts(self, unfreeze: Unfreeze) -> list[nn.Module]:
         """Modules that learn at this depth; the others keep the recogniser's weights and statistics."""
         blocks = list(self.encoder.blocks)
-        parts = [self.head, *blocks[len(blocks) - self.depth(unfreeze) :]]
+        ends = [self.head] if self.spotter is None else [self.head, self.spotter]
+        parts = [*ends, *blocks[len(blocks) - self.depth(unfreeze) :]]
         return [*parts, self.encoder.stem, self.encoder.stem_norm] if unfreeze == "all" else parts
 
     def freeze_below(self, unfreeze: Unfreeze) -> None:
@@ -94,6 +105,11 @@ def transfer(model: TriggerModel, recogniser: Path) -> tuple[dict[str, Tensor], 
     Raises CheckpointError when the shapes do not fit, naming both.
     """
     tensors, sidecar = load_encoder(model.encoder, recogniser)
+    if model.spotter is not None and sidecar["kind"] == "recogniser":
+        if Targets.of(sidecar).units != PHONES:
+            raise CheckpointError(f"{recogniser}: spells {Targets.of(sidecar).kind}; head.spot needs phones")
+        weights = {key: tensors[f"output.{key}"] for key in ("weight", "bias")}
+        model.spotter.phones.load_state_dict(weights)
     if sidecar["kind"] == "trigger" and sidecar["keywords"] == model.keywords:
         model.load_state_dict(tensors)  # a second round on the same word, as after mining
     return tensors, sidecar

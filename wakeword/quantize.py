@@ -1,6 +1,7 @@
 """Static int8: uint8 activations, int8 per-channel weights, calibrated on train rows heard in the car.
 
-The running-mean normalisation stays float: it is 0.1 % of the work and needs the range.
+The running mean stays float, as does the search for the phrase's phones: 0.1 % of the work, and they need the
+range.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from asr_pretrain.logmel import LogMel
 from asr_pretrain.training.recipe import Surroundings
 from mirror_device.logmel import STEP_FRAMES
 from wakeword.cuts import CutBatches
-from wakeword.export import StreamingTrigger, device_metadata, export_float, state_names, write_model
+from wakeword.export import StreamingTrigger, device_metadata, export_float, write_model
 from wakeword.model import TriggerModel, load_trigger
 
 QUANTIZED_OPERATORS = ["Conv", "Add", "Relu", "Concat", "Slice"]
@@ -50,7 +51,7 @@ def _feeds(model: TriggerModel, cuts: np.ndarray, keep: float, seed: int) -> Ite
     """Streams ``cuts`` (n, samples) float32 through the float model and yields a share of the steps."""
     streaming = StreamingTrigger(model).eval()
     rng = np.random.default_rng(seed)
-    names = ["log_mel", *state_names(len(streaming.initial_state()))]
+    names = ["log_mel", *streaming.state_names()]
     log_mels = LogMel()(torch.from_numpy(cuts))
     for log_mel in log_mels:
         state = streaming.initial_state()
@@ -108,15 +109,21 @@ def quantize(
             per_channel=True,
             calibrate_method=CalibrationMethod.MinMax,
             op_types_to_quantize=QUANTIZED_OPERATORS,
-            nodes_to_exclude=_normalisation_nodes(onnx.load(str(prepared))),
+            nodes_to_exclude=_float_nodes(onnx.load(str(prepared))),
         )
         write_model(onnx.load(str(quantized)), out, {**metadata, "precision": "int8", "calibration_ids": ids})
     return out
 
 
-def _normalisation_nodes(proto: onnx.ModelProto) -> list[str]:
-    """Names of the nodes before the stem's first convolution: floor, running mean, transpose."""
-    names = []
+def _float_nodes(proto: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that stay float: those before the stem's first convolution (floor, running mean,
+    transpose), and all that follow the phones' probabilities, whose sums need the precision."""
+    names: list[str] = []
+    follows: set[str] = set()
+    for node in proto.graph.node:
+        if node.op_type == "LogSoftmax" or follows & set(node.input):
+            follows |= set(node.output)
+            names.append(node.name)
     for node in proto.graph.node:
         if node.op_type == "Conv":
             break

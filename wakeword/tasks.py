@@ -123,13 +123,16 @@ class TaskHeads(nn.Module):
         if not config.phones_weight:
             self.phones.requires_grad_(False)
 
-    def forward(self, encoded: Tensor, batch: dict[str, Tensor], word_loss: Any) -> Tensor:
+    def forward(
+        self, encoded: Tensor, batch: dict[str, Tensor], word_loss: Any, phones: nn.Linear | None = None
+    ) -> Tensor:
         """Mean losses of the tasks by their weights.
 
         Args:
             encoded: (batch, frames, channels).
             batch: what `TaskTargets.of` gave.
             word_loss: (logits, word_end, word_start) to a mean loss, as of the product's own word.
+            phones: the output that spells them, where the device keeps one.
         """
         config, loss = self.config, encoded.new_zeros(())
         if config.words_weight:
@@ -137,7 +140,7 @@ class TaskHeads(nn.Module):
         if config.voice_activity_weight:
             loss = loss + config.voice_activity_weight * self._voice_activity(encoded, batch["active"])
         if config.phones_weight:
-            loss = loss + config.phones_weight * self._phones(encoded, batch["phones"])
+            loss = loss + config.phones_weight * self._phones(encoded, batch["phones"], phones or self.phones)
         return loss
 
     def _words(self, encoded: Tensor, batch: dict[str, Tensor], word_loss: Any) -> Tensor:
@@ -156,12 +159,13 @@ class TaskHeads(nn.Module):
         loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
         return (loss * known).sum() / known.sum().clamp_min(1)
 
-    def _phones(self, encoded: Tensor, phones: Tensor) -> Tensor:
+    @staticmethod
+    def _phones(encoded: Tensor, phones: Tensor, output: nn.Linear) -> Tensor:
         lengths = (phones > 0).sum(1)
         rows = torch.nonzero(lengths)[:, 0]
         if not len(rows):
             return encoded.new_zeros(())
-        log_probabilities = self.phones(encoded[rows]).float().log_softmax(-1)
+        log_probabilities = output(encoded[rows]).float().log_softmax(-1)
         frames = torch.full((len(rows),), encoded.shape[1], device=encoded.device)
         return nn.functional.ctc_loss(
             log_probabilities.transpose(0, 1), phones[rows], frames, lengths[rows], zero_infinity=True

@@ -80,7 +80,9 @@ class TriggerBrain(ResumableBrain):
         batch = {key: value.to(self.device) for key, value in batch.items() if key != "features"}
         loss = self._word_loss(logits[:, 0].float(), batch["word_end"], batch["word_start"])
         if "tasks" in self.modules:
-            loss = loss + self.modules["tasks"](encoded, batch, self._word_loss)
+            spotter = self.model.spotter
+            phones = None if spotter is None else spotter.phones
+            loss = loss + self.modules["tasks"](encoded, batch, self._word_loss, phones)
         loss = loss * len(logits) / self.total_targets
         return add_teacher_loss(loss, self.modules, encoded, batch, self.total_frames)
 
@@ -105,6 +107,8 @@ def train(recipe: TriggerRecipe) -> Path:
             model.freeze_below(recipe.unfreeze)
             for doubt in doubts(theirs, hours_of(recipe)):
                 run.say(f"warning: {recipe.init}: {doubt}")
+        if model.spotter is not None:
+            tasks.phones.requires_grad_(False)  # the spotter's own output learns to spell
         if recipe.tasks.any:
             modules["tasks"] = tasks
         card: dict[str, Any] = {}

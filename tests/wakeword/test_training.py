@@ -17,6 +17,7 @@ from wakeword.cuts import CutBatches
 from wakeword.model import HeadConfig, TriggerModel, load_trigger, transfer, trigger_loss
 from wakeword.quantize import quantize
 from wakeword.spans import tight_span
+from wakeword.tasks import TaskConfig
 from wakeword.train import TriggerRecipe, train
 
 SHAPE = EncoderConfig(channels=16, dilations=(1, 2))
@@ -131,6 +132,25 @@ def test_the_device_model_streams_what_training_computes(
     assert quantized.metadata["precision"] == "int8"
     assert quantized.metadata["calibration_ids"]
     assert np.abs(quantized.scores(samples)[:, 0] - smoothed).max() < 0.2
+
+
+def test_the_spotting_model_is_trained_and_quantized(
+    tiny_corpus: Path, recogniser: Path, tmp_path: Path
+) -> None:
+    changes = {
+        "init": recogniser,
+        "head": HeadConfig(hidden=8, spot=True),
+        "tasks": TaskConfig(phones_weight=0.1),
+    }
+    path = train(recipe_for(tiny_corpus, tmp_path / "run", **changes))
+    before, after = load_checkpoint(recogniser)[0], load_checkpoint(path)[0]
+    assert not torch.equal(after["spotter.phones.weight"], before["output.weight"])
+    quantize(path, [tiny_corpus], tmp_path / "int8.onnx", cuts=6, float_out=tmp_path / "float.onnx")
+    samples = (np.random.default_rng(1).standard_normal(STEP_SAMPLES * 30) * 800).astype(np.int16)
+    plain, int8 = (Detector(tmp_path / f"{name}.onnx").scores(samples) for name in ("float", "int8"))
+    assert np.abs(plain - int8).max() < 0.2
+    again = train(recipe_for(tiny_corpus, tmp_path / "second", **(changes | {"init": path})))
+    assert load_trigger(again)[0].spotter is not None
 
 
 def test_a_teacher_is_learnt_from_and_left_behind(
