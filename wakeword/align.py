@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     fields = frame.schema["labels"]
     if not isinstance(fields, pl.Struct) or args.phrase not in [field.name for field in fields.fields]:
         raise RecipeError(f"{args.manifest}: labels no {args.phrase!r}; name the phrase with --phrase")
-    takes = frame.filter((pl.col("labels").struct.field(args.phrase) == 1) & (pl.col("domain") == "general"))
+    said = (pl.col("labels").struct.field(args.phrase) == 1) & (pl.col("domain") == "general")
+    takes = frame.filter(said & (pl.col("split") != "test"))  # what is trained on, at most in a fold
     if takes.is_empty():
         raise RecipeError(f"{args.manifest}: no general row has label 1 for {args.phrase!r}")
     finder = Finder(args.phrase, args.encoder)
