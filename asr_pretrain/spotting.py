@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 BLANK = 0
+TRAIL_COST = 1.0
+"""Nats for each blank behind the last unit: without it a phrase once said would be heard for seconds."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ def spot(log_probabilities: np.ndarray, units: list[int]) -> Spotted:
 def track(log_probabilities: np.ndarray, units: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """For each frame the cost (frames,) of the cheapest path that ends in it, and the frame where it begins.
 
-    A path ends in its last unit or in blanks behind it, so the cost stays low for a while.
+    A path ends in its last unit or in blanks behind it, so that the cost stays low for a few frames.
     Infinite where no path can end yet. It looks back only: a stream can be followed as it comes.
     """
     states = [unit for u in units for unit in (u, BLANK)]
     steps = -log_probabilities[:, states]
+    steps[:, -1] += TRAIL_COST
     n = len(states)
     skips = np.array([i >= 2 and states[i] != BLANK and states[i] != states[i - 2] for i in range(n)])
     total, begun = np.full(n, np.inf), np.zeros(n, np.int64)

@@ -12,6 +12,7 @@ COMMANDS = {
     "inspect": Command("wakeword.inspect", "what in a manifest would teach the wrong thing"),
     "voices": Command("wakeword.takes", "takes of the wake word in voices that nobody recorded"),
     "average": Command("wakeword.average", "one model from several seeds' weights"),
+    "sketch": Command("wakeword.sketch", "a detector for any phrase, without one recording of it"),
     "quantize": Command("wakeword.quantize", "write the int8 device model"),
     "mine": Command("wakeword.mine", "the training negatives that a model takes for its word"),
     "tune": Command("wakeword.tune", "choose the threshold on the dev part"),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from asr_pretrain.phonemes import PHONES, phone_ids
-from asr_pretrain.spotting import BLANK
+from asr_pretrain.spotting import BLANK, TRAIL_COST
 
 FAR = 1000.0
 """Cost (nats) of what cannot be reached yet; finite, for it travels in a state that begins as zeros."""
@@ -36,6 +36,9 @@ class Spotter(nn.Module):
             self.register_buffer(f"states{number}", torch.tensor(states), persistent=False)
             wall = torch.where(torch.tensor(leaps), 0.0, FAR)
             self.register_buffer(f"walls{number}", wall, persistent=False)
+            trail = torch.zeros(len(states))
+            trail[-1] = TRAIL_COST
+            self.register_buffer(f"trails{number}", trail, persistent=False)
 
     def forward(self, encoded: Tensor) -> Tensor:
         """(batch, frames, channels) to logits (batch, phrases, frames)."""
@@ -73,7 +76,7 @@ class Spotter(nn.Module):
         far = total.new_full((len(total), 2), FAR)
         begin = torch.cat([torch.zeros_like(total[:, :1]), total[:, :-1]], 1)
         leap = torch.cat([far, total[:, :-2]], 1) + getattr(self, f"walls{number}")
-        return torch.minimum(torch.minimum(total, begin), leap) + step
+        return torch.minimum(torch.minimum(total, begin), leap) + step + getattr(self, f"trails{number}")
 
     def cost(self, number: int, total: Tensor) -> Tensor:
         """Nats a phone of the best path that may end now (batch,)."""

@@ -37,7 +37,7 @@ def test_a_stream_is_followed_as_it_comes():
     heard = said([0, 1, 0, 2, 3, 0, 0, 1, 2, 3])
     costs, begun = track(heard, [1, 2, 3])
     assert np.isinf(costs[:2]).all() and costs[4] < 0.05 and costs[9] < 0.05
-    assert (begun[4], begun[9]) == (1, 7) and costs[6] > costs[4]
+    assert (begun[4], begun[9]) == (1, 7) and costs[6] > costs[4] + 0.3
     assert np.array_equal(track(heard[:5], [1, 2, 3])[0], costs[:5])
 
 
