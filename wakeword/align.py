@@ -30,9 +30,9 @@ def aligned(frame: pl.DataFrame, phrase: str, found: dict[str, Found], most_cost
     rows = [(name, f.start_s, f.end_s, f.cost) for name, f in found.items()]
     columns = {"id": pl.String, "word_start_s": pl.Float64, "word_end_s": pl.Float64, "word_cost": pl.Float64}
     spans = pl.DataFrame(rows, schema=columns, orient="row")
-    frame = frame.drop([c for c in columns if c != "id" and c in frame.columns]).join(
-        spans, on="id", how="left"
-    )
+    absent = [name for name in columns if name not in frame.columns]
+    frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
+    frame = frame.update(spans, on="id", how="left")  # drives keep the spans that they have
     unsure = pl.col("word_cost") > most_cost
     label = pl.when(~unsure.fill_null(value=False)).then(pl.col("labels").struct.field(phrase))
     return frame.with_columns(pl.col("labels").struct.with_fields(label.alias(phrase)))

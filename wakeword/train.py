@@ -126,7 +126,8 @@ def train(recipe: TriggerRecipe) -> Path:
             f"{brain.steps} steps of {recipe.batch_size} cuts of {recipe.cuts.duration_s} s"
         )
         if isinstance(batches, CutBatches):
-            heard_s = brain.steps * recipe.batch_size * recipe.cuts.duration_s * run.accumulate
+            batches_heard = brain.steps * run.accumulate * run.processes.world
+            heard_s = batches_heard * recipe.batch_size * recipe.cuts.duration_s
             for line in noise_outlook(batches.listening.car.noise, heard_s):
                 run.say(line)
         brain.learn(Drawn(batches, run.accumulate))

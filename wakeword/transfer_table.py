@@ -28,12 +28,13 @@ def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
     result: dict[str, Any] = {"threshold": threshold, "hours": hours, "conditions": {}}
     result["false_accepts"] = scoring.count_events(tracks, threshold, RULE)
     missed, voices = [], []
-    for condition in dict.fromkeys(item.condition for item in heard if item.condition != "negatives"):
+    conditions = dict.fromkeys(item.condition for item in heard if item.condition != "negatives")
+    for condition in conditions:
         items = [item for item in heard if item.condition == condition]
         miss = ~scoring.outcomes([item.track() for item in items], threshold, RULE).hit
         result["conditions"][condition] = round(float(miss.mean()), 4)
         result["takes"] = len(miss)
-        if condition != "quiet":  # the number that chooses is of the car
+        if condition != "quiet" or len(conditions) == 1:  # the number that chooses is of the car
             missed.append(miss)
             voices += [word.voice for item in items for word in item.words]
     every = np.concatenate(missed)

@@ -247,7 +247,7 @@ class Car:
             if d.company is None or self.company is None:
                 continue
             sound = torch.from_numpy(self.company.cut(d.company.sound, n)).to(image.device)
-            heard = spectrum(torch.stack([sound]), n_fft)[0]
+            heard = spectrum(sound[None], n_fft)[0]
             response = torch.zeros(n_fft)
             places = company_response(d.company, self.rirs)
             response[: places.numel()] = places

@@ -9,8 +9,10 @@ import pytest
 
 from data_splits.manifest import read_manifest
 from tests.wakeword.test_inspect import manifest  # noqa: F401
+from wakeword.align import aligned
 from wakeword.cli import main
 from wakeword.cuts import _spans
+from wakeword.finder import Found
 
 
 def test_spans_are_found_and_no_takes_are_unknown(manifest: Path, tmp_path: Path):  # noqa: F811
@@ -27,6 +29,15 @@ def test_spans_are_found_and_no_takes_are_unknown(manifest: Path, tmp_path: Path
     assert take["word_end_s"] == pytest.approx(take["duration_s"] - 0.25, abs=0.2)
     spans = dict(zip(made["id"], _spans(made), strict=True))
     assert spans["take"] is not None and spans["speech"] is None
+
+
+def test_a_drive_keeps_its_span():
+    rows = {"id": ["drive", "take"], "word_start_s": [1.5, None], "word_end_s": [2.5, None]}
+    labels = [{"smart mirror": 1}, {"smart mirror": 1}]
+    frame = pl.DataFrame({**rows, "labels": labels})
+    made = aligned(frame, "smart mirror", {"take": Found(9.0, 0.1, 0.9)}, 2.9)
+    assert made["word_start_s"].to_list() == [1.5, 0.1] and made["word_cost"].to_list() == [None, 9.0]
+    assert made["labels"].struct.field("smart mirror").to_list() == [1, None]
 
 
 def test_a_manifest_without_takes_is_refused(
