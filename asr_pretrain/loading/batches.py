@@ -5,6 +5,7 @@ Workers decode and augment on demand; `asr_pretrain/loading/plan.py` says which 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ class SpeechBatches:
         *,
         accumulate: int = 1,
         chapter_shards: int = 25,
+        silent_share: float = 0.0,
         waveform: bool = False,
     ):
         """Plans nothing yet.
@@ -102,6 +104,7 @@ class SpeechBatches:
             seed: decides everything that is drawn.
             accumulate: batches that each process hears in a step.
             chapter_shards: shards that are shuffled together.
+            silent_share: utterances that are left unspoken, with nothing to spell and nobody else on board.
             waveform: whether batches hold their clean ``waveform`` too, for a teacher.
 
         Raises:
@@ -110,6 +113,7 @@ class SpeechBatches:
         self.data, self.normalise, self.seed = data, normalise, seed
         self.perturbation, self.world, self.accumulate = perturbation, world, accumulate
         self.listening, self.waveform = Listening(car, perturbation), waveform
+        self.silent_share = silent_share
         self.variations = Variations(perturbation)
         utterances = Utterances(data.waveforms.n_samples, data.shard, data.weights)
         self.plan = Plan(utterances, self.variations, batch_seconds, world * accumulate, chapter_shards, seed)
@@ -156,12 +160,17 @@ class SpeechBatches:
 
     def _heard(self, group: Group, rng: np.random.Generator) -> dict[str, Any]:
         car, n_samples = self.listening.car, group.frames * HOP_SAMPLES
-        speech = self.spoken(group, n_samples)
-        heard = car.apply(torch.from_numpy(speech), car.draw(rng, len(speech), n_samples))
+        speech, drives = self.spoken(group, n_samples), car.draw(rng, len(group.rows), n_samples)
+        rows = self.data.spoken.take(group.rows)
+        if self.silent_share:
+            silent = rng.random(len(speech)) < self.silent_share
+            speech[silent] = 0
+            drives = [replace(d, company=None) if s else d for d, s in zip(drives, silent, strict=True)]
+            rows = rows.without(silent)
+        heard = car.apply(torch.from_numpy(speech), drives)
         warps = torch.from_numpy(rng.integers(0, len(self.listening.front_end.warps), len(speech)))
         features = self._features(heard, group, warps)
         n_frames = group.drawn.content // group.drawn.hop
-        rows = self.data.spoken.take(group.rows)
         seconds = int(self.data.waveforms.n_samples[group.rows].sum()) / SAMPLE_RATE_HZ
         return {
             "features": spec_augment(features, self.perturbation, rng),

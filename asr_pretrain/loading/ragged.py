@@ -33,3 +33,7 @@ class Ragged:
         starts = (self._ends - self.lengths)[rows]
         within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return Ragged(self.flat[np.repeat(starts, lengths) + within], lengths)
+
+    def without(self, emptied: np.ndarray) -> Ragged:
+        """The same sequences, those of ``emptied`` (n,) bool with nothing in them."""
+        return Ragged(self.flat[~np.repeat(emptied, self.lengths)], np.where(emptied, 0, self.lengths))

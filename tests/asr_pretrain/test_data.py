@@ -142,6 +142,23 @@ def test_a_batch_is_what_it_says(corpus: Path, car: Car) -> None:
     assert 1 < len(lengths) <= 12
 
 
+def test_an_unspoken_utterance_is_a_car_with_nothing_to_spell(corpus: Path, car: Car) -> None:
+    data = load(corpus)
+    spoken, made = batches(data, car, waveform=True), batches(data, car, waveform=True, silent_share=0.4)
+    emptied = []
+    for step in range(made.steps_in(1)):
+        batch, before = made.batch(step, 0, 1), spoken.batch(step, 0, 1)
+        assert isinstance(batch, dict) and isinstance(before, dict)
+        silent = batch["waveform"].abs().amax(1) == 0
+        emptied += silent.tolist()
+        assert torch.equal(batch["target_lengths"] == 0, silent)
+        assert torch.equal(batch["target_lengths"][~silent], before["target_lengths"][~silent])
+        rows = made.plan.group(step).rows[~silent.numpy()]
+        assert batch["targets"].tolist() == [p for r in rows for p in data.spoken[int(r)].tolist()]
+        assert (batch["features"][silent].abs().amax((1, 2)) > 0).all()  # there is the car
+    assert 0.2 < np.mean(emptied) < 0.6
+
+
 def test_features_are_those_of_the_plain_front_end(corpus: Path) -> None:
     """One utterance in a car that does nothing, at every tempo, against the front end called on it alone."""
     nothing = CarRecipe(
@@ -319,3 +336,5 @@ def test_ragged_rows_are_what_they_were() -> None:
     taken = ragged.take(np.array([2, 0, 1, 2]))
     assert [bytes(taken[i]) for i in range(4)] == [b"cde", b"ab", b"", b"cde"]
     assert len(ragged.take(np.array([], dtype=int))) == 0
+    emptied = ragged.without(np.array([True, False, False, True]))
+    assert [bytes(emptied[i]) for i in range(4)] == [b"", b"", b"cde", b""]
