@@ -43,8 +43,8 @@ class PretrainRecipe(TrainingRecipe):
     intermediate_weight: float = Field(0.0, ge=0, lt=1)
     """Share of the loss borne by the middle block through the same output layer (Lee & Watanabe, 2021)."""
     silent_share: float = Field(0.0, ge=0, lt=1)
-    """Utterances left unspoken, nothing but the car, to be spelled as nothing: a recogniser that has always heard
-    somebody speak hears phones in an empty car. 0 where every utterance is to be heard."""
+    """Utterances left unspoken, nothing but the car, to be spelled as nothing: a recogniser that has always
+    heard somebody speak hears phones in an empty car. 0 where every utterance is to be heard."""
     shards: int | None = Field(None, ge=0)
     """Only the first shards of each manifest, for learning curves; loose files all stay."""
     chapter_shards: int = Field(25, ge=1, le=10000)
