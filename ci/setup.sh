@@ -104,7 +104,7 @@ install_pyaudio() {
 }
 
 python=$(find_python)
-stamp=$venv/.rearview-$(cat pyproject.toml "$constraints" | cksum | tr -d ' ')
+stamp=$venv/.rearview-$(cat pyproject.toml setup.py mirror_device/native/* "$constraints" | cksum | tr -d ' ')
 if [ ! -f "$stamp" ]; then
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
     say "installing rearview-wakeword[all]"

@@ -14,6 +14,7 @@ from mirror_device.errors import ModelError
 from mirror_device.logmel import SAMPLE_RATE_HZ, STEP_SAMPLES, Float32, LogMel
 from mirror_device.metadata import Keyword
 from mirror_device.model import Model
+from mirror_device.native import AVAILABLE, NativeLogMel
 
 MODELS_FOLDER = Path(__file__).parent / "models"
 
@@ -68,7 +69,7 @@ class Detector:
         if threshold is not None and not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold {threshold}: give a score from 0 to 1, or None for the model's own")
         self._model = Model(model_path(model))
-        self._front_end = LogMel()
+        self._front_end = NativeLogMel() if AVAILABLE else LogMel()
         keywords = self._model.metadata.keywords
         self._thresholds = [word.threshold if threshold is None else float(threshold) for word in keywords]
         self._recent = np.zeros((self._model.metadata.smoothing_steps, len(keywords)), np.float32)

@@ -33,6 +33,12 @@ class StreamingTrigger(nn.Module):
         super().__init__()
         self.encoder = folded(model.encoder)
         self.head, self.spotter = model.head, model.spotter
+        self.phones: nn.Conv1d | None = None
+        if model.spotter is not None:  # a convolution, as all that is quantized
+            linear = model.spotter.phones
+            self.phones = nn.Conv1d(linear.in_features, linear.out_features, 1)
+            weights = {"weight": linear.weight[:, :, None], "bias": linear.bias}
+            self.phones.load_state_dict(weights)
         mean = self.encoder.normalise
         self.floor = mean.floor
         lower, carry = mean.kernel(n_frames, torch.zeros(1))
@@ -53,10 +59,34 @@ class StreamingTrigger(nn.Module):
         inner, reach = list(state[2 : len(state) - spotting]), list(state[len(state) - spotting :])
         y, states = self.encoder.encode_step(normalised.transpose(1, 2), inner)
         logits = self.head(y)
-        if self.spotter is not None:
-            spotted, reach = self.spotter.stream(y.transpose(1, 2), reach)
+        if self.spotter is not None and self.phones is not None:
+            spotted, reach = self.spotter.stream(self.phones(y).transpose(1, 2).log_softmax(-1), reach)
             logits = logits + spotted
         return (torch.sigmoid(logits).amax(2), total[:, -1:], weight[:, -1:], *states, *reach)
+
+    def convolutions(self) -> dict[str, nn.Conv1d]:
+        """All of them by name: the stem, each block's two, the head's, the phones'."""
+        return {name: module for name, module in self.named_modules() if isinstance(module, nn.Conv1d)}
+
+    def layout(self) -> dict[str, Any]:
+        """What a runtime must know beside the weights, which bear the names of `convolutions`."""
+        config = self.encoder.config
+        spotter = self.spotter
+        return {
+            **config.model_dump(
+                mode="json", include={"channels", "kernel", "dilations", "stem_kernel", "floor"}
+            ),
+            "mean_decay": self.encoder.normalise.decay,
+            "head": [name for name in self.convolutions() if name.startswith("head.")],
+            "phrases": None
+            if spotter is None
+            else [
+                {"units": units, "sharpness": sharpness, "even_cost": cost}
+                for units, sharpness, cost in zip(
+                    spotter.units, spotter.sharpness.tolist(), spotter.even_cost.tolist(), strict=True
+                )
+            ],
+        }
 
     def state_names(self) -> list[str]:
         """Of all states, in their order."""

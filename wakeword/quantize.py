@@ -1,29 +1,22 @@
-"""Static int8: uint8 activations, int8 per-channel weights, calibrated on train rows heard in the car.
+"""Static int8: the weights and the input of each convolution in 8 bits, all that lies between them float.
 
-The running mean stays float, as does the search for the phrase's phones: 0.1 % of the work, and they need the
-range.
+What is added up over blocks, the running mean and the search for the phrase's phones stay float: 1 % of the
+work, and they need the range. Weights are signed, symmetric, with a scale for each output; inputs are
+unsigned, with one scale and zero point, from the least to the most that training cuts give in streams.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
 
 from asr_pretrain.loading.batches import build_car
 from asr_pretrain.logmel import LogMel
@@ -31,35 +24,33 @@ from asr_pretrain.training.recipe import Surroundings
 from mirror_device.logmel import STEP_FRAMES
 from wakeword.cuts import CutBatches
 from wakeword.export import StreamingTrigger, device_metadata, export_float, write_model
-from wakeword.model import TriggerModel, load_trigger
+from wakeword.model import load_trigger
 
-QUANTIZED_OPERATORS = ["Conv", "Add", "Relu", "Concat", "Slice"]
-
-
-class _Steps(CalibrationDataReader):
-    """Feeds single steps of real streams, each with the state it truly met."""
-
-    def __init__(self, feeds: Iterator[dict[str, np.ndarray]]):
-        self.feeds = feeds
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self.feeds, None)
+Range = tuple[float, float]
 
 
 @torch.inference_mode()
-def _feeds(model: TriggerModel, cuts: np.ndarray, keep: float, seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """Streams ``cuts`` (n, samples) float32 through the float model and yields a share of the steps."""
-    streaming = StreamingTrigger(model).eval()
-    rng = np.random.default_rng(seed)
-    names = ["log_mel", *streaming.state_names()]
-    log_mels = LogMel()(torch.from_numpy(cuts))
-    for log_mel in log_mels:
-        state = streaming.initial_state()
-        for start in range(0, log_mel.shape[0] - STEP_FRAMES + 1, STEP_FRAMES):
-            step = log_mel[None, start : start + STEP_FRAMES]
-            if rng.random() < keep:
-                yield {k: v.numpy() for k, v in zip(names, [step, *state], strict=True)}
-            state = list(streaming(step, *state)[1:])
+def input_ranges(streaming: StreamingTrigger, cuts: np.ndarray) -> dict[str, Range]:
+    """The least and the most of each convolution's input while ``cuts`` (n, samples) float32 are streamed.
+
+    Zero is always within: streams begin with it.
+    """
+    found = dict.fromkeys(streaming.convolutions(), (0.0, 0.0))
+    hooks = []
+    for name, conv in streaming.convolutions().items():
+
+        def note(module: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
+            low, high = found[name]
+            found[name] = (min(low, float(inputs[0].min())), max(high, float(inputs[0].max())))
+
+        hooks.append(conv.register_forward_pre_hook(note))
+    log_mel = LogMel()(torch.from_numpy(cuts))
+    state = [s.expand(len(cuts), *s.shape[1:]) for s in streaming.initial_state()]
+    for start in range(0, log_mel.shape[1] - STEP_FRAMES + 1, STEP_FRAMES):
+        state = list(streaming(log_mel[:, start : start + STEP_FRAMES], *state)[1:])
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def calibration_cuts(
@@ -77,6 +68,65 @@ def calibration_cuts(
     return heard, sorted({batches.ids[row] for row in rows if row >= 0})
 
 
+def quantized(proto: onnx.ModelProto, streaming: StreamingTrigger, ranges: dict[str, Range]) -> None:
+    """Puts 8-bit weights and inputs before each convolution of ``proto``, in place.
+
+    The initializers are NAME.weight (int8), NAME.weight_scale, NAME.bias (float), NAME.input_scale and
+    NAME.input_zero_point (uint8), by the names of `StreamingTrigger.convolutions`.
+    """
+    graph, nodes = proto.graph, []
+    convolutions = streaming.convolutions()
+    kept = [t for t in graph.initializer if t.name.rpartition(".")[0] not in convolutions]
+    for node in graph.node:
+        name = node.input[1].removesuffix(".weight") if node.op_type == "Conv" else None
+        if name is not None:
+            conv = convolutions[name]
+            weight, scale = int8_weights(conv.weight.detach().numpy())
+            step, zero = scale_and_zero(ranges[name])
+            bias = np.zeros(len(weight), np.float32) if conv.bias is None else conv.bias.detach().numpy()
+            arrays = {
+                "weight": weight,
+                "weight_scale": scale,
+                "weight_zero_point": np.zeros(len(weight), np.int8),
+                "input_scale": step,
+                "input_zero_point": zero,
+                "bias": bias,
+            }
+            kept += [numpy_helper.from_array(array, f"{name}.{key}") for key, array in arrays.items()]
+            scaled = [f"{name}.input_scale", f"{name}.input_zero_point"]
+            nodes += [
+                helper.make_node("QuantizeLinear", [node.input[0], *scaled], [f"{name}.input_int8"]),
+                helper.make_node("DequantizeLinear", [f"{name}.input_int8", *scaled], [f"{name}.input"]),
+                helper.make_node(
+                    "DequantizeLinear",
+                    [f"{name}.{key}" for key in ("weight", "weight_scale", "weight_zero_point")],
+                    [f"{name}.weight_float"],
+                    axis=0,
+                ),
+            ]
+            del node.input[:]
+            node.input.extend([f"{name}.input", f"{name}.weight_float", f"{name}.bias"])
+        nodes.append(node)
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(kept)
+
+
+def int8_weights(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Float weights (outputs, …) to int8 in [-127, 127] and a scale (outputs,) for each output."""
+    most = np.abs(weight).reshape(len(weight), -1).max(1)
+    scale = np.where(most > 0, most / 127, 1.0).astype(np.float32)
+    steps = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
+    return np.clip(steps, -127, 127).astype(np.int8), scale
+
+
+def scale_and_zero(bounds: Range) -> tuple[np.ndarray, np.ndarray]:
+    """Scale (float32) and zero point (uint8) with which 0 to 255 covers ``bounds``; zero is exact."""
+    low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
+    scale = np.float32((high - low) / 255 or 1.0)
+    return np.array(scale), np.array(np.clip(np.rint(-low / scale), 0, 255), np.uint8)
+
+
 def quantize(
     checkpoint: Path,
     manifests: list[Path],
@@ -92,44 +142,17 @@ def quantize(
     model, sidecar = load_trigger(checkpoint)
     metadata = device_metadata(sidecar, version)
     waveforms, ids = calibration_cuts(sidecar, manifests, cuts)
-    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime advises pre-processing that is done below
+    streaming = StreamingTrigger(model).eval()
     with tempfile.TemporaryDirectory() as folder:
-        plain, prepared, quantized = (Path(folder) / f"{n}.onnx" for n in ("float", "prepared", "int8"))
+        plain = Path(folder) / "float.onnx"
         export_float(model, plain, metadata)
         if float_out is not None:
             export_float(model, float_out, metadata)
-        quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-        quantize_static(
-            str(prepared),
-            str(quantized),
-            _Steps(_feeds(model, waveforms, keep=0.15, seed=0)),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            calibrate_method=CalibrationMethod.MinMax,
-            op_types_to_quantize=QUANTIZED_OPERATORS,
-            nodes_to_exclude=_float_nodes(onnx.load(str(prepared))),
-        )
-        write_model(onnx.load(str(quantized)), out, {**metadata, "precision": "int8", "calibration_ids": ids})
+        proto = onnx.load(str(plain))
+    quantized(proto, streaming, input_ranges(streaming, waveforms))
+    int8 = {"precision": "int8", "network": streaming.layout(), "calibration_ids": ids}
+    write_model(proto, out, {**metadata, **int8})
     return out
-
-
-def _float_nodes(proto: onnx.ModelProto) -> list[str]:
-    """Names of the nodes that stay float: those before the stem's first convolution (floor, running mean,
-    transpose), and all that follow the phones' probabilities, whose sums need the precision."""
-    names: list[str] = []
-    follows: set[str] = set()
-    for node in proto.graph.node:
-        if node.op_type == "LogSoftmax" or follows & set(node.input):
-            follows |= set(node.output)
-            names.append(node.name)
-    for node in proto.graph.node:
-        if node.op_type == "Conv":
-            break
-        if node.op_type != "Concat" or "state_stem" not in node.input:
-            names.append(node.name)
-    return names
 
 
 def add_parser(sub: Any) -> None:

@@ -58,9 +58,8 @@ class Spotter(nn.Module):
         """Zeros for each phrase, (1, states): how far below `FAR` the cost of each state lies."""
         return [torch.zeros(1, 2 * len(units)) for units in self.units]
 
-    def stream(self, encoded: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The frames (1, frames, channels) of one step to (1, phrases, frames), and the new state."""
-        log_probabilities = self.phones(encoded).log_softmax(-1)
+    def stream(self, log_probabilities: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Of the phones (1, frames, 40) of one step, to (1, phrases, frames), and the new state."""
         columns, kept = [], []
         for number, reach in enumerate(state):
             total, logits = FAR - reach, []
