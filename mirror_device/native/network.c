@@ -45,6 +45,7 @@ struct Network {
     int8_t *stem_past; /* (stem_history + 8, 40) */
     float *residual, *sums; /* (2, channels) each */
     int8_t *narrow;         /* (2, padded) */
+    int32_t *whole;         /* (channels) */
     int32_t *ints;
     float *floats;
     int8_t *weights;
@@ -203,7 +204,8 @@ static int allocate(Network *n)
     n->residual = malloc(sizeof(float) * OUT_FRAMES * MOST_CHANNELS);
     n->sums = malloc(sizeof(float) * OUT_FRAMES * MOST_CHANNELS);
     n->narrow = calloc(OUT_FRAMES, MOST_CHANNELS);
-    int all = n->stem_past && n->residual && n->sums && n->narrow;
+    n->whole = malloc(sizeof(int32_t) * MOST_CHANNELS);
+    int all = n->stem_past && n->residual && n->sums && n->narrow && n->whole;
     for (int b = 0; b < n->n_blocks; b++) {
         n->blocks[b].past = malloc((size_t)(n->blocks[b].history + OUT_FRAMES) * (size_t)n->channels);
         all = all && n->blocks[b].past;
@@ -243,6 +245,7 @@ void network_free(Network *n)
     free(n->residual);
     free(n->sums);
     free(n->narrow);
+    free(n->whole);
     free(n->ints);
     free(n->floats);
     free(n->weights);
@@ -329,16 +332,19 @@ static void dense(const Layer *layer, const int8_t *restrict a, const int8_t *re
     }
 }
 
-static void depthwise(const Block *block, int kernel, int channels, int frame, float *restrict y)
+static void depthwise(const Network *n, const Block *block, int frame, float *restrict y)
 {
     const Layer *layer = &block->depthwise;
-    const int8_t *restrict past = block->past + (size_t)frame * (size_t)channels;
-    for (int c = 0; c < channels; c++) {
-        int32_t sum = 0;
-        for (int k = 0; k < kernel; k++)
-            sum += (int16_t)layer->weight[k * channels + c] * (int16_t)past[k * block->dilation * channels + c];
-        y[c] = real(layer, sum, c);
-    }
+    const int channels = n->channels;
+    const int8_t *restrict w = layer->weight, *restrict x = block->past + (size_t)frame * (size_t)channels;
+    int32_t *restrict sum = n->whole;
+    memcpy(sum, layer->offset, sizeof *sum * (size_t)channels);
+    for (int k = 0; k < n->kernel; k++, w += channels, x += (size_t)block->dilation * (size_t)channels)
+        for (int c = 0; c < channels; c++)
+            sum[c] += (int16_t)((int16_t)w[c] * (int16_t)x[c]);
+    const float *restrict scale = layer->scale, *restrict bias = layer->bias;
+    for (int c = 0; c < channels; c++)
+        y[c] = (float)sum[c] * scale[c] + bias[c];
 }
 
 static void relu(float *x, int n)
@@ -388,7 +394,7 @@ static void pass(Network *n, Block *block)
         quantise(&block->depthwise, n->residual + f * MOST_CHANNELS, n->channels,
                  block->past + (size_t)(block->history + f) * width);
     for (int f = 0; f < OUT_FRAMES; f++)
-        depthwise(block, n->kernel, n->channels, f, n->sums + f * MOST_CHANNELS);
+        depthwise(n, block, f, n->sums + f * MOST_CHANNELS);
     apply(n, &block->pointwise, n->sums, n->sums);
     for (int f = 0; f < OUT_FRAMES; f++) {
         float *x = n->residual + f * MOST_CHANNELS, *y = n->sums + f * MOST_CHANNELS;
