@@ -93,12 +93,30 @@ class Microphone:
         except queue.Full:
             self.lost_blocks += 1
 
-    def blocks(self, stop: Stop) -> Iterator[Block]:
+    def skip_stale(self, most_s: float, keep_s: float) -> float:
+        """Where more than ``most_s`` of sound waits, as after a stall, drop all but ``keep_s``.
+
+        Returns the seconds that were dropped, which count as lost.
+        """
+        waiting = self._queue.qsize()
+        if waiting * self._stream.block_s <= most_s:
+            return 0.0
+        dropped = 0
+        while waiting - dropped > max(1, round(keep_s / self._stream.block_s)):
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                break
+            dropped += 1
+        self.lost_blocks += dropped
+        return dropped * self._stream.block_s
+
+    def blocks(self, stop: Stop, deaf_s: float = DEAF_S) -> Iterator[Block]:
         """Sound until a stop is asked for; closes the microphone at the end.
 
         Raises:
-            SoundError: no sound for 5 s. A process that stays up but is deaf helps nobody; a supervisor
-                restarts one that ended.
+            SoundError: no sound for ``deaf_s``. A process that stays up but is deaf helps nobody; a
+                supervisor restarts one that ended.
         """
         heard_s = time.monotonic()
         try:
@@ -107,9 +125,9 @@ class Microphone:
                 try:
                     content = self._queue.get(timeout=LOOK_S)
                 except queue.Empty:
-                    if time.monotonic() - heard_s > DEAF_S:
+                    if time.monotonic() - heard_s > deaf_s:
                         raise SoundError(
-                            f"microphone {self.name!r} has given no sound for {DEAF_S:.0f} s: "
+                            f"microphone {self.name!r} has given no sound for {deaf_s:.0f} s: "
                             "is it unplugged? See 'mirror-device devices', then start again"
                         ) from None
                     continue

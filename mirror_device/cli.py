@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 
-from mirror_device import devices, listen
+from mirror_device import devices, listen, serve, status
 
-SUBCOMMANDS = (listen, devices)
+SUBCOMMANDS = (listen, serve, status, devices)
 
 
 def main(argv: list[str] | None = None) -> int:

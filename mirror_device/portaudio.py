@@ -87,6 +87,9 @@ class Sounddevice:
         except OSError as exc:
             raise SoundError(f"sounddevice: {exc}: apt-get install libportaudio2") from exc
         self._sd: Any = sounddevice
+        with quiet_stderr():  # PortAudio looks for devices when it is initialised, and only then
+            sounddevice._terminate()
+            sounddevice._initialize()
 
     def inputs(self) -> list[InputDevice]:
         default = self._sd.default.device[0]

@@ -157,7 +157,7 @@ class Hub:
         Raises:
             AddressError: not such an address, or one that is taken.
         """
-        sock, path = _bound(address)
+        sock, path = bound_socket(address)
         listener = Listener(sock, kind, make, most_clients, most_waiting_bytes, path)
         self._listeners.append(listener)
         self._selector.register(sock, selectors.EVENT_READ, listener)
@@ -274,7 +274,8 @@ class Hub:
             self.cut(connection, "broken")
 
 
-def _bound(address: str) -> tuple[socket.socket, Path | None]:
+def bound_socket(address: str) -> tuple[socket.socket, Path | None]:
+    """A listening, non-blocking socket, and its path if it has one. Raises AddressError."""
     parts = urlsplit(address)
     try:
         if parts.scheme == "unix":
