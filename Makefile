@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target makes its own environment in .venv first; a second run skips what is done.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow lint format transfer score results shipped-model clean distclean
+.PHONY: help setup demo test arm slow lint format transfer score results shipped-model clean distclean
 
 BIN := .venv/bin
 BUILD := build
@@ -22,6 +22,9 @@ test: ## the fast tests, the linter and the type checker, at most 10 minutes
 	@sh ci/system-packages.sh
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -m "not slow"
+
+arm: setup ## what the daemon costs on an emulated Cortex-A53, and that it computes the same there (MODEL=file.onnx)
+	@sh ci/arm/arm.sh
 
 slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow

@@ -58,13 +58,13 @@ def run(args: argparse.Namespace) -> int:
 
     with Stop() as stop:  # before the slow imports: a signal may come at any time
         try:
-            from mirror_device.service.config import Config, load_config, validated
+            from mirror_device.service.config import Config, load_config, to_document, validated
         except ImportError as error:
             raise ValueError(
                 f"serve needs its extra: pip install 'rearview-wakeword[serve]' ({error})"
             ) from error
         config = load_config(args.config) if args.config is not None else Config()
-        document = config.model_dump(mode="python", exclude_unset=True)
+        document = to_document(config)
         config = validated(_given(document, args), "command line")
         if args.check:
             print("the configuration is good", file=sys.stderr)

@@ -21,7 +21,7 @@ LADDER = {
 # What the mirror has installed: the base dependencies, and PyAudio where somebody wants it.
 DEVICE = {"numpy", "onnxruntime", "sounddevice", "pyaudio", "mirror_device"}
 # What its service may import beside them, by the `serve` extra.
-SERVICE = {"pydantic", "yaml", "paho"}
+SERVICE = {"msgspec", "yaml", "paho"}
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:

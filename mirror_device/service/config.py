@@ -1,113 +1,113 @@
-"""The daemon's one file, YAML or TOML: every key with its range, unknown keys refused by name."""
+"""The daemon's one file, YAML or TOML: every key with its range, unknown keys refused by name.
+
+By msgspec, not pydantic as elsewhere: it takes 1 MB of memory for as long as the daemon runs, pydantic 18.
+"""
 
 from __future__ import annotations
 
+import re
 import tomllib
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+import msgspec
+from msgspec import Meta, Struct
 
 from mirror_device.service.decision import Rules
 
 MAX_FILE_BYTES = 1 << 20
 
-Address = Annotated[str, Field(pattern=r"^(tcp://[^/\s]+:\d{1,5}|unix:///\S+)$")]
+Address = Annotated[str, Meta(pattern=r"^(tcp://[^/\s]+:\d{1,5}|unix:///\S+)$")]
 """``tcp://127.0.0.1:10400`` or ``unix:///run/mirror/events``."""
-
-
-def _ascending(curve: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    if any(right[0] <= left[0] for left, right in zip(curve, curve[1:], strict=False)):
-        raise ValueError("its first numbers must ascend")
-    return curve
-
-
-Curve = Annotated[
-    list[tuple[Annotated[float, Field(ge=-200, le=1000)], Annotated[float, Field(ge=-1, le=1)]]],
-    Field(max_length=64),
-    AfterValidator(_ascending),
-]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Shift = Annotated[float, Meta(ge=-1, le=1)]
+Seconds = Annotated[float, Meta(ge=0, le=600)]
+Topic = Annotated[str, Meta(pattern=r"^[^#+\s]{1,200}$")]
+Text = Annotated[str, Meta(min_length=1, max_length=255)]
+Point = tuple[Annotated[float, Meta(ge=-200, le=1000)], Shift]
+Curve = Annotated[list[Point], Meta(max_length=64)]
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; names the file, the key, the value and the remedy."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Word(_Strict):
+class Word(Struct, frozen=True, forbid_unknown_fields=True):
     """What one wake word has of its own; the model's values where nothing is given."""
 
-    threshold: float | None = Field(None, ge=0, le=1)
-    refractory_s: float | None = Field(None, ge=0, le=600)
+    threshold: Share | None = None
+    refractory_s: Seconds | None = None
 
 
-class Source(_Strict):
+class Source(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the sound comes from."""
 
     kind: Literal["sounddevice", "pyaudio", "wav", "stdin", "socket", "none"] = "sounddevice"
-    device: str | None = Field(None, min_length=1, max_length=200)
+    device: Text | None = None
     """Microphone: number, part of its name, or ALSA name such as ``plughw:1,0``."""
     path: Path | None = None
     """Of a WAV file."""
     address: Address | None = None
     """Raw int16 16 kHz mono is accepted there, from one client at a time."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Source:
+    def __post_init__(self) -> None:
         wanted = {"wav": "path", "socket": "address"}.get(self.kind)
         if wanted and getattr(self, wanted) is None:
             raise ValueError(f"a source of kind {self.kind} needs {wanted}")
-        return self
 
 
-class DecisionRules(_Strict):
+class DecisionRules(Struct, frozen=True, forbid_unknown_fields=True):
     """The rules between a score and an event; `mirror_device/service/decision.py` has them."""
 
-    smoothing_steps: int = Field(1, ge=1, le=50)
-    double_trigger_s: float = Field(1.0, ge=0, le=60)
+    smoothing_steps: Annotated[int, Meta(ge=1, le=50)] = 1
+    double_trigger_s: Annotated[float, Meta(ge=0, le=60)] = 1.0
     by_noise_dbfs: Curve = []
     by_speed_kmh: Curve = []
-    while_speaking: float | None = Field(None, ge=-1, le=1)
-    speaking_tail_s: float = Field(0.5, ge=0, le=60)
-    voice_gate_db: float | None = Field(None, ge=0, le=60)
-    near_miss: float | None = Field(None, ge=0, le=1)
+    while_speaking: Shift | None = None
+    speaking_tail_s: Annotated[float, Meta(ge=0, le=60)] = 0.5
+    voice_gate_db: Annotated[float, Meta(ge=0, le=60)] | None = None
+    near_miss: Share | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("by_noise_dbfs", "by_speed_kmh"):
+            curve = getattr(self, name)
+            if any(right[0] <= left[0] for left, right in zip(curve, curve[1:], strict=False)):
+                raise ValueError(f"the first numbers of {name} must ascend")
 
     def rules(self) -> Rules:
-        return Rules(**self.model_dump())
+        return Rules(**msgspec.structs.asdict(self))
 
 
-class Wyoming(_Strict):
+class Wyoming(Struct, frozen=True, forbid_unknown_fields=True):
     """Home Assistant's voice protocol."""
 
     address: Address = "tcp://127.0.0.1:10400"
-    most_clients: int = Field(8, ge=1, le=256)
+    most_clients: Annotated[int, Meta(ge=1, le=256)] = 8
 
 
-class Mqtt(_Strict):
+class Mqtt(Struct, frozen=True, forbid_unknown_fields=True):
     """An MQTT broker, with last will and Home Assistant discovery."""
 
-    host: str = Field(min_length=1, max_length=255)
-    port: int = Field(1883, ge=1, le=65535)
-    topic: str = Field("rearview", pattern=r"^[^#+\s]{1,200}$")
-    username: str | None = Field(None, max_length=200)
+    host: Text
+    port: Annotated[int, Meta(ge=1, le=65535)] = 1883
+    topic: Topic = "rearview"
+    username: Text | None = None
     password_file: Path | None = None
     """Its first line is the password."""
     tls: bool = False
-    discovery: str | None = Field("homeassistant", pattern=r"^[^#+\s]{1,200}$")
+    discovery: Topic | None = "homeassistant"
     """Home Assistant's discovery prefix; null for none."""
 
 
-class Hook(_Strict):
+class Hook(Struct, frozen=True, forbid_unknown_fields=True):
     """A command that is run for each event, which it gets as JSON in $MIRROR_EVENT."""
 
-    command: list[str] = Field(min_length=1, max_length=100)
-    timeout_s: float = Field(10.0, gt=0, le=600)
+    command: Annotated[list[str], Meta(min_length=1, max_length=100)]
+    timeout_s: Annotated[float, Meta(gt=0, le=600)] = 10.0
 
 
-class Outlets(_Strict):
+class Outlets(Struct, frozen=True, forbid_unknown_fields=True):
     """Where events go; none can hold up the others, or the listening."""
 
     json_lines: bool = True
@@ -121,26 +121,28 @@ class Outlets(_Strict):
     """Prometheus, over HTTP; keep it on loopback."""
 
 
-class Capture(_Strict):
+class Capture(Struct, frozen=True, forbid_unknown_fields=True):
     """Triggers and near misses are kept for labelling. Nothing is, unless this is given."""
 
     folder: Path
-    most_mb: float = Field(100.0, gt=0, le=100_000)
-    before_s: float = Field(3.0, ge=0.5, le=30)
-    after_s: float = Field(1.0, ge=0, le=30)
+    most_mb: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
+    before_s: Annotated[float, Meta(ge=0.5, le=30)] = 3.0
+    after_s: Annotated[float, Meta(ge=0, le=30)] = 1.0
 
 
-class Config(_Strict):
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it."""
 
-    models: list[str] = Field(["smart_mirror"], min_length=1, max_length=16)
+    models: Annotated[list[Text], Meta(min_length=1, max_length=16)] = msgspec.field(
+        default_factory=lambda: ["smart_mirror"]
+    )
     """Shipped models' names, or paths."""
     words: dict[str, Word] = {}
     """By phrase."""
     source: Source = Source()
     decision: DecisionRules = DecisionRules()
     outlets: Outlets = Outlets()
-    preroll_s: float = Field(1.5, ge=0, le=10)
+    preroll_s: Annotated[float, Meta(ge=0, le=10)] = 1.5
     """Sound before the end of the word that goes with an event."""
     capture: Capture | None = None
 
@@ -179,16 +181,54 @@ def parse_config(content: bytes, source: str, toml: bool) -> Config:
 
 
 def validated(document: dict[Any, Any], source: str) -> Config:
-    """``document`` as a configuration. Raises ConfigError naming each wrong key and its value."""
+    """``document`` as a configuration. Raises ConfigError naming the first wrong key and its value."""
+    words = document.get("words")
+    for phrase, word in words.items() if isinstance(words, dict) else ():
+        _converted(word, Word, source, f"words.{str(phrase)[:80]}")  # by name, where there may be several
+    return _converted(document, Config, source, "")
+
+
+_Kind = TypeVar("_Kind", bound=Struct)
+
+
+def _converted(document: Any, kind: type[_Kind], source: str, place: str) -> _Kind:
     try:
-        return Config.model_validate(document)
-    except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']} "
-            f"(found {str(item.get('input'))[:80]!r})"
-            for item in error.errors()[:20]
-        ]
-        raise ConfigError(f"{source}: " + "; ".join(lines)) from error
+        _refuse_what_is_no_number(document, "")
+        return msgspec.convert(document, kind, dec_hook=_path)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        problem, _, where = str(error).partition(" - at `$")
+        keys = re.findall(r"\[?\.?([^.\[\]`]+)", where)
+        found: Any = document
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        value = f" (found {str(found)[:80]!r})" if found is not None and keys else ""
+        named = ".".join(filter(None, [place, *keys]))
+        raise ConfigError(f"{source}: {named}{': ' if named else ''}{problem[:400]}{value}") from error
+
+
+def to_document(config: Config) -> dict[str, Any]:
+    """What `validated` takes."""
+    return msgspec.to_builtins(config, enc_hook=str)
+
+
+def _refuse_what_is_no_number(value: Any, place: str, depth: int = 0) -> None:
+    """NaN is neither too small nor too large."""
+    if depth > 20:
+        raise ValueError("nested too deep")
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{place.lstrip('.')[:80]} = {value}: a finite number is wanted")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_what_is_no_number(item, f"{place}.{key}", depth + 1)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_what_is_no_number(item, f"{place}.{number}", depth + 1)
+
+
+def _path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, (str, Path)) and str(value):
+        return Path(value)
+    raise ValueError(f"a path is wanted, not {type(value).__name__}")
 
 
 def _yaml(text: str) -> Any:

@@ -286,7 +286,7 @@ def test_check_and_wrong_words(tmp_path: Path, tiny_model: Path, capsys: Any) ->
     path = tmp_path / "c.yaml"
     path.write_text("preroll_s: 99")
     assert main(["serve", "--check", str(path)]) == 2
-    assert "preroll_s: Input should be less than or equal to 10" in capsys.readouterr().err
+    assert "preroll_s: Expected `float` <= 10.0" in capsys.readouterr().err
     path.write_text("preroll_s: 9")
     assert main(["serve", "--check", str(path)]) == 0
     path.write_text(json.dumps({"models": [str(tiny_model)], "words": {"computer": {}}}))
