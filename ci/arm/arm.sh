@@ -36,22 +36,22 @@ if [ ! -f "$root/.complete" ]; then
         platforms="$platforms --platform manylinux${version}_aarch64"
     done
     # shellcheck disable=SC2086
-    "$python" -m pip install -q --target "$root/srv/site" $platforms --python-version 3.11 --only-binary=:all: \
+    "$python" -m pip install -q --target "$root/usr/local/lib/site" $platforms --python-version 3.11 --only-binary=:all: \
         numpy onnxruntime msgspec pyyaml paho-mqtt || die "no aarch64 wheels were found"
     touch "$root/.complete"
 fi
 
 # The package as it stands here, its C for the Cortex-A53; onnxruntime wants to read what kind of processor it is on.
-rm -rf "$root/srv/rearview"
-mkdir -p "$root/srv/rearview" "$root/proc" "$root/sys/devices/system/cpu"
-cp -r mirror_device "$root/srv/rearview/"
-rm -f "$root"/srv/rearview/mirror_device/*.so
-cp ci/arm/guest.py "$root/srv/rearview/"
+rm -rf "$root/usr/local/lib/rearview"
+mkdir -p "$root/usr/local/lib/rearview" "$root/proc" "$root/sys/devices/system/cpu"
+cp -r mirror_device "$root/usr/local/lib/rearview/"
+rm -f "$root"/usr/local/lib/rearview/mirror_device/*.so
+cp ci/arm/guest.py "$root/usr/local/lib/rearview/"
 printf 'processor\t: 0\nFeatures\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd03\nCPU revision\t: 4\n\n' >"$root/proc/cpuinfo"
 echo 0 >"$root/sys/devices/system/cpu/possible"
 echo 0 >"$root/sys/devices/system/cpu/present"
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 aarch64-linux-gnu-gcc -shared -fPIC -mcpu=cortex-a53 -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math \
-    -I"$include" -o "$root/srv/rearview/mirror_device/_native.abi3.so" mirror_device/native/*.c -lm
+    -I"$include" -o "$root/usr/local/lib/rearview/mirror_device/_native.abi3.so" mirror_device/native/*.c -lm
 gcc -shared -fPIC -O2 -o "$place/count.so" ci/arm/count.c
 exec "$python" ci/arm/measure.py "$root" "$place/count.so" "${MODEL:-smart_mirror}"
