@@ -290,7 +290,10 @@ def run(args: argparse.Namespace) -> int:
             raise RecipeError(f"{args.grid}: encoder {name!r}: {path} is not there, or the name is taken")
     bench = Bench(grid, load_recipe(args.grid.parent / grid.base, TriggerRecipe))
     wanted = [
-        c for c in cells(grid, args.seed or grid.seeds) if not args.encoder or c.encoder in args.encoder
+        cell
+        for cell in cells(grid, args.seed or grid.seeds)
+        if (not args.encoder or cell.encoder in args.encoder)
+        and (not args.only or any(text in cell.name for text in args.only))
     ]
     missing = [cell for cell in wanted if not (bench.folder(cell) / RESULT).exists()]
     print(f"{len(missing)} of {len(wanted)} cells to do", flush=True)

@@ -136,6 +136,8 @@ def test_a_grid_is_trained_once_and_tabled(
     path.write_text(yaml.safe_dump(grid))
     assert main(["transfer", str(path)]) == 0
     assert "2 of 2 cells to do" in capsys.readouterr().out
+    assert main(["transfer", str(path), "--only", "all-fold1", "--seed", "5", "--dry-run"]) == 0
+    assert "1 of 1 cells to do\nscratch-all-all-fold1-seed5" in capsys.readouterr().out
     encoder = tmp_path / "out" / "cells" / "scratch-all-all-fold0-seed0" / "trigger.safetensors"
     grid |= {"encoders": {"own": str(encoder)}, "unfreeze": ["head"]}
     path.write_text(yaml.safe_dump(grid))
