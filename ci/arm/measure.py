@@ -28,6 +28,7 @@ from mirror_device.detector import model_path
 from mirror_device.logmel import LogMel
 from mirror_device.model import Model
 
+GUEST = "/usr/local/lib/rearview/guest.py"
 RATE_HZ, STEP = 16000, 1280
 DRIVE_S = 600
 SHORT_S = 60
@@ -60,9 +61,7 @@ class Emulated:
 
     def run(self, *arguments: str, stdin: bytes = b"") -> int:
         """Executed instructions of ``python3.11 ARGUMENTS``. Raises CalledProcessError."""
-        guest = (
-            "PYTHONHOME=/usr,PYTHONPATH=/usr/local/lib/rearview:/usr/local/lib/site,PYTHONHASHSEED=0,PYTHONDONTWRITEBYTECODE=1"
-        )
+        guest = "PYTHONHOME=/usr,PYTHONPATH=/usr/local/lib/rearview:/usr/local/lib/site,PYTHONHASHSEED=0,PYTHONDONTWRITEBYTECODE=1"
         command = ["qemu-aarch64", "-cpu", "cortex-a53", "-plugin", str(self.plugin), "-L", str(self.root)]
         done = subprocess.run(
             [*command, str(self.root / "usr/bin/python3.11"), *arguments],
@@ -115,8 +114,7 @@ def main() -> None:
         stages = {}
         for part in ("front-end", "network", "detector"):
             fewer, more = (
-                emulated.run("/usr/local/lib/rearview/guest.py", part, str(folder / "sound.npy"), str(n), str(model))
-                for n in PART_STEPS
+                emulated.run(GUEST, part, str(folder / "sound.npy"), str(n), str(model)) for n in PART_STEPS
             )
             stages[part] = (more - fewer) / (PART_STEPS[1] - PART_STEPS[0]) * RATE_HZ / STEP
         stages = {
@@ -134,7 +132,7 @@ def main() -> None:
         log_mels = np.array([front_end.process(step) for step in sound.reshape(-1, STEP)])
         np.save(folder / "log_mels.npy", log_mels)
         paths = [str(folder / part) for part in ("sound.npy", "log_mels.npy")]
-        emulated.run("/usr/local/lib/rearview/guest.py", "scores", *paths, str(model), str(folder / "theirs.npz"))
+        emulated.run(GUEST, "scores", *paths, str(model), str(folder / "theirs.npz"))
         theirs = np.load(folder / "theirs.npz")
         here = Model(model)
         identical = np.array_equal(theirs["log_mels"], np.array([here.step(frames) for frames in log_mels]))
