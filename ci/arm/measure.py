@@ -61,14 +61,21 @@ class Emulated:
 
     def run(self, *arguments: str, stdin: bytes = b"") -> int:
         """Executed instructions of ``python3.11 ARGUMENTS``. Raises CalledProcessError."""
-        guest = "PYTHONHOME=/usr,PYTHONPATH=/usr/local/lib/rearview:/usr/local/lib/site,PYTHONHASHSEED=0,PYTHONDONTWRITEBYTECODE=1"
+        there = {
+            "PYTHONHOME": "/usr",
+            "PYTHONPATH": "/usr/local/lib/rearview:/usr/local/lib/site",
+            "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        guest = ",".join(f"{name}={value}" for name, value in there.items())
         command = ["qemu-aarch64", "-cpu", "cortex-a53", "-plugin", str(self.plugin), "-L", str(self.root)]
         done = subprocess.run(
             [*command, str(self.root / "usr/bin/python3.11"), *arguments],
             input=stdin,
             capture_output=True,
             cwd="/",  # not here: this machine's own build of the package is not to be found
-            env={**os.environ, "QEMU_SET_ENV": guest + ",OPENBLAS_NUM_THREADS=1"},
+            env={**os.environ, "QEMU_SET_ENV": guest},
         )
         counted = re.search(rb"executed (\d+)", done.stderr)
         if done.returncode or counted is None:
