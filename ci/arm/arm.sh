@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the daemon costs on ARM, and whether it computes the same there: an arm64 tree under qemu's user mode, executed
-# instructions counted. The last line is one JSON object. MODEL names another model than the shipped one.
+# instructions counted. The last line is one JSON object.
+#   make arm MODEL=file.onnx DRIVE_S=100     another model than the shipped one, a shorter drive than ten minutes
 #
 # Needs debootstrap, qemu-user, an aarch64 cross compiler and the network, once; the tree stays in ~/.cache/rearview/arm.
 set -eu
@@ -54,4 +55,4 @@ include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 aarch64-linux-gnu-gcc -shared -fPIC -mcpu=cortex-a53 -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math \
     -I"$include" -o "$root/usr/local/lib/rearview/mirror_device/_native.abi3.so" mirror_device/native/*.c -lm
 gcc -shared -fPIC -O2 -o "$place/count.so" ci/arm/count.c
-exec "$python" ci/arm/measure.py "$root" "$place/count.so" "${MODEL:-smart_mirror}"
+exec "$python" ci/arm/measure.py "$root" "$place/count.so" "${MODEL:-smart_mirror}" "${DRIVE_S:-600}"

@@ -1,6 +1,6 @@
 """Counts what the daemon costs on an emulated Cortex-A53 and compares its scores with this machine's.
 
-measure.py ROOT COUNT.so MODEL   (`make arm` calls it)
+measure.py ROOT COUNT.so MODEL SECONDS   (`make arm` calls it)
 """
 
 from __future__ import annotations
@@ -30,24 +30,22 @@ from mirror_device.model import Model
 
 GUEST = "/usr/local/lib/rearview/guest.py"
 RATE_HZ, STEP = 16000, 1280
-DRIVE_S = 600
-SHORT_S = 60
-PART_STEPS = (100, 600)
+PART_STEPS = (50, 250)
 SNR_DB = 10.0
 
 
-def drive(folder: Path) -> np.ndarray:
-    """Ten minutes in a simulated car, of which somebody speaks in half: int16 (samples,)."""
+def drive(folder: Path, seconds: int) -> np.ndarray:
+    """A drive in a simulated car, in half of which somebody speaks: int16 (samples,)."""
     manifest = make_corpus(folder / "corpus", size="tiny", quiet=True)
     frame = read_manifest(manifest)
     speech = frame.filter(frame["noise_kind"].is_null()) if "noise_kind" in frame.columns else frame
     clips = [read_audio(path, manifest.parent).astype(np.float32) / 32768 for path in speech["audio"][:120]]
     rng, parts, total = np.random.default_rng(0), [], 0
-    while total < DRIVE_S * RATE_HZ:
+    while total < seconds * RATE_HZ:
         clip = clips[int(rng.integers(len(clips)))]
         parts += [clip, np.zeros(len(clip), np.float32)]  # as long a pause after each
         total += 2 * len(clip)
-    said = np.concatenate(parts)[: DRIVE_S * RATE_HZ].reshape(-1, 20 * RATE_HZ)
+    said = np.concatenate(parts)[: seconds * RATE_HZ].reshape(-1, 20 * RATE_HZ)
     car = Car(CarRecipe.for_scoring(), cabin_bank("train", 20), NoiseBank.build(None, None, "train", 20))
     heard = car.apply(torch.from_numpy(said), car.draw(0, len(said), said.shape[1], snr_db=SNR_DB))
     return np.rint(heard.numpy().reshape(-1) * 32768).clip(-32768, 32767).astype(np.int16)
@@ -95,7 +93,7 @@ def resident_mb(config: Path, sound: np.ndarray) -> float:
     daemon = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     if daemon.stdin is None:
         raise RuntimeError("no pipe to the daemon")
-    for block in sound[: SHORT_S * RATE_HZ].reshape(-1, STEP):
+    for block in sound[: 20 * RATE_HZ].reshape(-1, STEP):
         daemon.stdin.write(block.tobytes())
         daemon.stdin.flush()
     time.sleep(1.0)  # what is in the pipe is heard
@@ -108,16 +106,18 @@ def resident_mb(config: Path, sound: np.ndarray) -> float:
 def main() -> None:
     """Prints a table, and as its last line the JSON object."""
     emulated, model = Emulated(Path(sys.argv[1]), Path(sys.argv[2])), model_path(sys.argv[3]).resolve()
+    seconds = max(20, int(sys.argv[4]) // 20 * 20)
+    short_s = seconds // 10
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sound = drive(folder)
+        sound = drive(folder, seconds)
         np.save(folder / "sound.npy", sound)
         config = daemon_config(folder, model)
         serve = ("-m", "mirror_device.cli", "serve", str(config))
-        print(f"{model.name}: {DRIVE_S} s of drive at {SNR_DB:g} dB, half of it speech", flush=True)
-        short = emulated.run(*serve, stdin=sound[: SHORT_S * RATE_HZ].tobytes())
+        print(f"{model.name}: {seconds} s of drive at {SNR_DB:g} dB, half of it speech", flush=True)
+        short = emulated.run(*serve, stdin=sound[: short_s * RATE_HZ].tobytes())
         whole = emulated.run(*serve, stdin=sound.tobytes())
-        total = (whole - short) / (DRIVE_S - SHORT_S)
+        total = (whole - short) / (seconds - short_s)
         stages = {}
         for part in ("front-end", "network", "detector"):
             fewer, more = (
@@ -129,7 +129,7 @@ def main() -> None:
             "network": stages["network"],
             "detector around them": stages["detector"] - stages["front-end"] - stages["network"],
             "decision and service": total - stages["detector"],
-            "start, once": short - SHORT_S * total,
+            "start, once": short - short_s * total,
         }
         for stage, count in stages.items():
             print(
