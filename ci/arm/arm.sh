@@ -23,7 +23,8 @@ done
 }
 
 # The tree: no second stage, no chroot; the packages are only unpacked. The wheels are the device's and the service's.
-if [ ! -f "$root/.complete" ]; then
+wheels="numpy onnxruntime msgspec pyyaml paho-mqtt"
+if [ "$(cat "$root/.complete" 2>/dev/null)" != "$wheels" ]; then
     say "making the arm64 tree in $root (a minute)"
     rm -rf "$root"
     mkdir -p "$place"
@@ -36,10 +37,10 @@ if [ ! -f "$root/.complete" ]; then
     for version in 2014 _2_17 _2_24 _2_26 _2_27 _2_28; do
         platforms="$platforms --platform manylinux${version}_aarch64"
     done
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086  # lists, meant to be split
     "$python" -m pip install -q --target "$root/usr/local/lib/site" $platforms --python-version 3.11 --only-binary=:all: \
-        numpy onnxruntime msgspec pyyaml paho-mqtt || die "no aarch64 wheels were found"
-    touch "$root/.complete"
+        $wheels || die "no aarch64 wheels were found"
+    printf '%s' "$wheels" >"$root/.complete"
 fi
 
 # The package as it stands here, its C for the Cortex-A53; onnxruntime wants to read what kind of processor it is on.
