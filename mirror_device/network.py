@@ -25,7 +25,8 @@ STRIDE = 4
 OUT_FRAMES = STEP_FRAMES // STRIDE
 FAR, MOST_COST, TRAIL_COST = 1000.0, 8.0, 1.0
 """As in `wakeword/spotter.py`."""
-MAX_CHANNELS, MAX_BLOCKS, MAX_HEAD, MAX_UNITS, MAX_CLASSES, MAX_KERNEL = 1024, 64, 8, 64, 64, 64
+MAX_CHANNELS, MAX_BLOCKS, MAX_HEAD, MAX_UNITS, MAX_CLASSES = 1024, 64, 8, 64, 64
+MAX_KERNEL, MAX_DILATION = 15, 64
 MAX_VALUE = 1e9
 MAX_STEM_KERNEL = 25
 """So that no sum of products exceeds 2²⁴, up to which float32 counts exactly."""
@@ -97,7 +98,7 @@ def network_of(file: str, layout: Any, arrays: dict[str, NDArray[Any]], keywords
     reader = _Reader(file, layout, arrays)
     channels, kernel = reader.whole("channels", 1, MAX_CHANNELS), reader.whole("kernel", 1, MAX_KERNEL)
     stem_kernel = reader.whole("stem_kernel", STRIDE, MAX_STEM_KERNEL)
-    dilations = reader.wholes("dilations", 1, MAX_KERNEL, MAX_BLOCKS)
+    dilations = reader.wholes("dilations", 1, MAX_DILATION, MAX_BLOCKS)
     stem = reader.layer("encoder.stem.conv", (channels, N_MELS, stem_kernel))
     windows = stem.weight.reshape(channels, N_MELS, stem_kernel).transpose(0, 2, 1)  # as frames lie
     stem = Layer(np.ascontiguousarray(windows.reshape(channels, -1)), *_rest(stem))

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         from mirror_device.service.sources import open_source
 
         report = Reports()
-        daemon = Daemon(config, report)
+        daemon = Daemon(config)
         for name, address in daemon.addresses.items():
             report(f"{name}: {address}")
         try:

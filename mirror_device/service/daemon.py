@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,8 @@ class Daemon:
         ConfigError, AddressError: an outlet that cannot be opened.
     """
 
-    def __init__(self, config: Config, report: Callable[[str], None]) -> None:
-        self._config, self._report = config, report
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self.ears = Ears(config.models, config.words)
         self._decision = Decision(config.decision.rules(), self.ears.rules)
         kept_s = config.capture.before_s + config.capture.after_s if config.capture else 0.0
@@ -67,7 +67,7 @@ class Daemon:
         self._steps = 0
         self._pending = np.zeros(0, np.int16)
         self._latest: dict[str, float] = {}
-        self._was_muted = False
+        self._mutes_met = 0
         self._started_s = time.monotonic()
         self._notify = Notify()
         self.hub = Hub()
@@ -107,19 +107,22 @@ class Daemon:
             self._ring.hear(step)
             self._level.hear(step)
             car = self._car
-            if self._was_muted and not car.muted:
-                self.ears.reset()  # a word said while muted is not heard a moment later
-            self._was_muted = car.muted
-            self._latest = {} if car.muted else self.ears.hear(step)
+            mutes = car.mutes  # read first: a mute that comes in this step makes its events stale
+            muted = car.muted
+            if mutes != self._mutes_met and not muted:
+                self.ears.reset()  # a word said before or in a mute is not heard a moment after it
+                self._decision.reset()
+                self._mutes_met = mutes
+            self._latest = {} if muted else self.ears.hear(step)
             around = Surround(
                 self._level.noise_dbfs,
                 self._level.voice_db,
                 car.speed_kmh,
-                car.muted,
+                muted,
                 car.speaking,
             )
             for fired in self._decision.step(self._steps, self._latest, around):
-                self._tell(fired, car.mutes)
+                self._tell(fired, mutes)
             self._keep_what_is_due()
             self._notify.alive()
         if first and self._steps:
@@ -214,7 +217,7 @@ class Daemon:
             )
 
     def _new_detectors(self) -> list[Detector]:
-        return [Detector(name) for name in self._config.models]
+        return [Detector(model) for model in self.ears.sources]
 
     def mute(self, muted: bool) -> None:
         """From now on nothing is heard, or again; what was heard before a mute and waits is forgotten."""
@@ -256,7 +259,7 @@ class Daemon:
             detector = Detector(Path(path))
         except ModelError as error:
             raise ValueError(str(error)) from error
-        if not self.ears.replace(name, detector):
+        if not self.ears.replace(name, path, detector):
             raise ValueError(f"no model {name!r} is configured; there are {', '.join(self._config.models)}")
 
     def status(self) -> dict[str, Any]:

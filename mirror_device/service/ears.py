@@ -19,6 +19,8 @@ WARM_STEPS = 40
 @dataclass
 class _Ear:
     name: str
+    source: str
+    """The shipped model's name or the path that it was opened from."""
     detector: Detector
     next: Detector | None = None
     heard: int = 0
@@ -35,7 +37,7 @@ class Ears:
 
     def __init__(self, names: list[str], words: Mapping[str, Word]) -> None:
         self._configured = words
-        self._ears = [_Ear(name, Detector(name)) for name in names]
+        self._ears = [_Ear(name, name, Detector(name)) for name in names]
         unknown = sorted(set(words) - set(self.rules))
         if unknown:
             raise ValueError(
@@ -65,6 +67,11 @@ class Ears:
             for keyword in ear.detector.keywords
         }
 
+    @property
+    def sources(self) -> list[str]:
+        """What the models were opened from, replaced ones from their new files."""
+        return [ear.source for ear in self._ears]
+
     def hear(self, step: NDArray[np.int16]) -> dict[str, float]:
         """The score of each word in a step of 1280 samples."""
         scores: dict[str, float] = {}
@@ -79,7 +86,7 @@ class Ears:
                 scores[keyword.phrase] = max(score, scores.get(keyword.phrase, 0.0))
         return scores
 
-    def replace(self, name: str, detector: Detector) -> bool:
+    def replace(self, name: str, source: str, detector: Detector) -> bool:
         """Let an opened detector listen along, and take over once it is warm; False for an unknown name.
 
         It has to know the same words.
@@ -89,7 +96,7 @@ class Ears:
                 before, after = ([k.phrase for k in d.keywords] for d in (ear.detector, detector))
                 if before != after:
                     raise ValueError(f"the new model knows {after}, the one it is to replace {before}")
-                ear.next, ear.heard = detector, 0
+                ear.source, ear.next, ear.heard = source, detector, 0
                 return True
         return False
 

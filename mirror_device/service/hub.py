@@ -135,7 +135,8 @@ class Hub:
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
         self._ended = False
         self.counts: Counter[str] = Counter()
-        """Of what happened: "KIND accepted", "KIND refused", "KIND slow", "KIND broken", "jobs dropped"."""
+        """Of what happened: "KIND accepted", "KIND refused", "KIND slow", "KIND broken", "KIND failed",
+        "jobs dropped"."""
 
     def listen(
         self,
@@ -272,6 +273,8 @@ class Hub:
                 connection.peer.received(content)
         except ProtocolError:
             self.cut(connection, "broken")
+        except (ValueError, OSError):  # such as a model that is gone: one client's loss, not the thread's
+            self.cut(connection, "failed")
 
 
 def bound_socket(address: str) -> tuple[socket.socket, Path | None]:

@@ -7,13 +7,10 @@ daemon ends, for a supervisor to start it afresh: never deaf while it claims to 
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-import numpy as np
 
 from mirror_device.capture import Block, Microphone, Report, stdin_blocks
 from mirror_device.errors import SoundError
@@ -29,7 +26,6 @@ GIVE_UP_S = 4.5
 AGAIN_S = 0.25
 STALE_S, KEPT_S = 1.0, 0.2
 """Sound that has waited longer than the first, as after a stall, is dropped but for the second."""
-READ_BYTES = 65536
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ def open_source(config: Source, stop: Stop, report: Report) -> Iterator[Sound]:
     if config.kind == "stdin":
         return stdin_blocks(stop, report)
     if config.kind == "socket" and config.address is not None:
-        return _socket_blocks(config.address, stop)
+        return _socket_blocks(config.address, stop, report)
     if config.kind == "none":
         return _nothing(stop)
     backend = BACKENDS[config.kind]
@@ -106,7 +102,7 @@ def _nothing(stop: Stop) -> Iterator[Sound]:
     yield from ()
 
 
-def _socket_blocks(address: str, stop: Stop) -> Iterator[Sound]:
+def _socket_blocks(address: str, stop: Stop, report: Report) -> Iterator[Sound]:
     """Raw int16 16 kHz mono from one client after the other; those that come meanwhile wait their turn."""
     listener, path = bound_socket(address)
     try:
@@ -117,28 +113,10 @@ def _socket_blocks(address: str, stop: Stop) -> Iterator[Sound]:
             with contextlib.suppress(BlockingIOError):
                 client, _ = listener.accept()
                 yield Gap()
-                with client:
-                    yield from _client_blocks(client.fileno(), stop)
+                with client, contextlib.suppress(SoundError):  # one that breaks off makes room for the next
+                    yield from stdin_blocks(stop, report, client.fileno())
     finally:
         listener.close()
         if path is not None:
             with contextlib.suppress(OSError):
                 path.unlink()
-
-
-def _client_blocks(descriptor: int, stop: Stop) -> Iterator[Block]:
-    half = b""
-    while not stop.requested:
-        readable, _, _ = select.select([descriptor, stop.fileno()], [], [])
-        if stop.fileno() in readable:
-            return
-        try:
-            content = os.read(descriptor, READ_BYTES)
-        except OSError:
-            return
-        if not content:
-            return
-        content = half + content
-        whole = len(content) // 2 * 2
-        half = content[whole:]
-        yield np.frombuffer(content, "<i2", whole // 2).astype(np.int16, copy=False)
