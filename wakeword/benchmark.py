@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,7 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
         "benchmark",
         help="our model and other engines over the same streams",
         description=__doc__,
-        epilog="example: wakeword benchmark recordings.parquet --split dev --json benchmark.json",
+        epilog="example: wakeword benchmark recordings.parquet --split dev --json b.json --plot b.svg",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_stream_arguments(parser)
@@ -181,12 +182,14 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--fa-per-hour", type=float, default=0.5, help="equal for all (default: %(default)s)")
     parser.add_argument("--json", nargs="?", const="-", metavar="OUT", help="JSON: to a file, or to stdout")
+    parser.add_argument("--plot", type=Path, metavar="OUT", help="FRR by condition as SVG or PNG")
 
 
 def run(args: argparse.Namespace) -> int:
     """Listen with every engine that knows the word, and print the table."""
     from rich.console import Console
 
+    from wakeword.benchmark_page import plot
     from wakeword.tables import print_benchmark
 
     phrase = args.keyword or "smart mirror"
@@ -204,6 +207,8 @@ def run(args: argparse.Namespace) -> int:
     result = benchmark(peers, args, phrase)
     print_benchmark(result)
     write_json(result, args.json)
+    if args.plot is not None:
+        plot(result, args.plot)
     return 0
 
 

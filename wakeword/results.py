@@ -1,10 +1,11 @@
-"""`wakeword results`: the README's results table, from the JSON that `wakeword score` writes.
+"""`wakeword results`: the README's results table, from the JSON of `wakeword score` and `wakeword benchmark`.
 
     wakeword score recordings.parquet --split test --model smart_mirror --json test.json
-    wakeword results test.json dev.json
+    wakeword benchmark recordings.parquet --split test --json benchmark.json
+    wakeword results test.json benchmark.json
 
-Several score files are condensed into one file in the repository, and the table between the README's markers
-is rewritten from that file; without score files the table is rewritten from what is there.
+Several such files are condensed into one file in the repository, and the table between the README's markers
+is rewritten from that file; without files the table is rewritten from what is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wakeword.benchmark import FORMAT as BENCHMARK_FORMAT
+from wakeword.benchmark_page import markdown
 from wakeword.streams import condition_label
 
 FORMAT = "rearview-results/1"
@@ -88,6 +91,7 @@ def table(results: dict[str, Any]) -> str:
             accepted = f"{point['fa_per_hour']:.2f} ({low:.2f}–{high:.2f})"
             lines.append(f"| {label} | " + " | ".join(cells) + f" | {accepted} |")
         blocks.append("\n".join(lines))
+    blocks += [markdown(benchmark) for benchmark in results.get("benchmarks", [])]
     notes = {score["note"] for score in results["scores"] if score.get("note")}
     closing = (
         "In brackets: 95 % intervals, Wilson's over the distinct takes and Poisson's for FA/h; takes of one "
@@ -135,7 +139,7 @@ def add_parser(sub: Any) -> None:
         epilog="example: wakeword results test.json dev.json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("scores", type=Path, nargs="*", help="JSON files of `wakeword score`")
+    parser.add_argument("scores", type=Path, nargs="*", help="JSON of `wakeword score` and `benchmark`")
     parser.add_argument(
         "--results", type=Path, default=Path("docs/results.json"), help="default: %(default)s"
     )
@@ -148,8 +152,10 @@ def add_parser(sub: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Condense, write, rewrite; 0 done, 1 `--check` found another table. Raises ResultsError, OSError."""
     if args.scores:
-        scores = [condense(_read(path), path.name) for path in args.scores]
-        results = {"format": FORMAT, "scores": scores}
+        documents = [(path.name, _read(path)) for path in args.scores]
+        benchmarks = [document for _, document in documents if document.get("format") == BENCHMARK_FORMAT]
+        scores = [condense(document, name) for name, document in documents if document not in benchmarks]
+        results = {"format": FORMAT, "scores": scores, "benchmarks": benchmarks}
     else:
         results = _read(args.results)
         if results.get("format") != FORMAT:

@@ -77,7 +77,9 @@ def test_a_benchmark_of_our_models(
 
     a, b, out = loud_model("a.onnx"), loud_model("b.onnx", offset=25), tmp_path / "b.json"
     words = ["benchmark", str(corpus), "--conditions", "quiet", "--json", str(out), "--engine", str(a)]
-    assert main([*words, "--engine", str(b)]) == 0
+    drawn = tmp_path / "b.svg"
+    assert main([*words, "--engine", str(b), "--plot", str(drawn)]) == 0
+    assert "missed at ≤ 0.5 FA/h" in drawn.read_text() or drawn.stat().st_size > 4000
     result = json.loads(out.read_text())
     assert set(result["engines"]) == {str(a), str(b)} and result["hours"] > 0
     assert all(0 < e["cpu_share"] < 1 and e["peak_mb"] > 10 for e in result["engines"].values())

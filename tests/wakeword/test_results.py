@@ -80,6 +80,39 @@ def test_table_shows_rates_intervals_and_what_they_rest_on(tmp_path: Path) -> No
     assert cli.main(["results", *words, "--check"]) == 1
 
 
+def test_a_benchmark_stands_below_the_scores(tmp_path: Path) -> None:
+    def engine(name: str, frr: float) -> dict[str, Any]:
+        point = {"frr": frr, "by_voice_95": None}
+        best = {"conditions": {"quiet": point, "0": point}, "fa_per_hour": 0.28}
+        best |= {"latency_p50_s": 0.1, "latency_p95_s": 0.2}
+        return {
+            "name": name,
+            "version": "1",
+            "cpu_share": 0.004,
+            "peak_mb": 39.6,
+            "default": best,
+            "best": best,
+        }
+
+    paired = {name: {"ours": 1, "theirs": 9, "significant": name == "0"} for name in ("quiet", "0")}
+    benchmark = {"format": "rearview-benchmark/1", "phrase": "smart mirror", "split": "test", "hours": 3.58}
+    benchmark |= {"takes": 38, "voices": 6, "fa_per_hour": 0.5, "paired": {"other": paired}}
+    benchmark |= {"engines": {"ours": engine("ours", 0.026), "other": engine("other", 0.237)}}
+    benchmark["engines"]["other"]["best"] = None
+    readme, kept = tmp_path / "README.md", tmp_path / "r.json"
+    readme.write_text(f"{results.BEGIN}\n{results.END}", encoding="utf-8")
+    files = {"score.json": score(), "benchmark.json": benchmark}
+    for name, document in files.items():
+        (tmp_path / name).write_text(json.dumps(document), encoding="utf-8")
+    words = [str(tmp_path / name) for name in files]
+    assert cli.main(["results", *words, "--readme", str(readme), "--results", str(kept)]) == 0
+    text = readme.read_text(encoding="utf-8")
+    assert "| ours 1 | 2.6 % | 2.6 % | 0.28 | 0.10 s / 0.20 s | 0.40 % | 40 |" in text
+    assert "| other 1 | – | – | – | – | 0.40 % | 40 |" in text
+    assert "ours to other's: quiet 1 to 9, 0 dB 1 to 9\\*." in text
+    assert cli.main(["results", "--readme", str(readme), "--results", str(kept), "--check"]) == 0
+
+
 def test_readme_without_markers_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme, source = tmp_path / "README.md", tmp_path / "test.json"
     readme.write_text("nothing here\n", encoding="utf-8")
