@@ -51,7 +51,7 @@ def takes_by_voice(frame: pl.DataFrame, phrase: str, splits: Sequence[str]) -> d
 
 
 def hold_out(frame: pl.DataFrame, voices: Sequence[str], held: Sequence[str]) -> pl.DataFrame:
-    """``frame`` with the rows of all ``voices`` in train, but those of ``held`` in dev; test rows leave.
+    """``frame`` with the rows of all ``voices`` in train, those of ``held`` in dev; other test rows leave.
 
     Everybody else's rows stay where they are: dev noise and dev speech judge every fold.
     """
@@ -63,4 +63,4 @@ def hold_out(frame: pl.DataFrame, voices: Sequence[str], held: Sequence[str]) ->
         .then(pl.lit("train"))
         .otherwise(pl.col("split"))
     )
-    return frame.filter(pl.col("split") != "test").with_columns(split.alias("split"))
+    return frame.with_columns(split.alias("split")).filter(pl.col("split") != "test")

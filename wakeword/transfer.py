@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -39,8 +39,6 @@ from wakeword.transfer_table import by_voice, markdown, plot, pooled
 
 SCRATCH = "scratch"
 RESULT, SCORES, INT8_SCORES = "result.json", "scores.npz", "scores_int8.npz"
-PARTS = ("train", "train_dev", "dev")
-"""Whose voices are dealt to the folds; those of test are left alone."""
 
 
 class Grid(Strict):
@@ -60,6 +58,9 @@ class Grid(Strict):
     voices: list[int | None] = [1, 4, None]
     """Voices that are trained on; null for all of the other folds."""
     folds: int = Field(4, ge=2, le=20)
+    parts: list[Literal["train", "train_dev", "dev", "test"]] = ["train", "train_dev", "dev"]
+    """Whose voices are dealt to the folds; with test among them the table is for the report alone. The
+    negatives are what others say in dev and test, of these."""
     seeds: list[int] = [0]
     conditions: list[str] = ["10", "5", "0"]
     fa_per_hour: float = Field(1.0, gt=0)
@@ -120,7 +121,7 @@ class Bench:
         self.grid, self.base = grid, base
         self.frame = read_rows([grid.recordings], lambda frame: frame)
         self.more = read_rows(grid.more, lambda f: f) if grid.more else self.frame.clear()
-        self.takes = takes_by_voice(self.frame, base.phrase, PARTS)
+        self.takes = takes_by_voice(self.frame, base.phrase, grid.parts)
         self.folds = voice_folds(self.takes, grid.folds)
 
     def manifest(self, fold: int) -> Path:
@@ -134,15 +135,16 @@ class Bench:
         return path
 
     def streams(self) -> list[Rendered]:
-        """All voices' takes in every condition, and dev's negatives but what these voices say.
+        """All voices' takes in every condition, and the negatives but what these voices say.
 
         Cabins and noise are those of the dev part.
         """
         mine = pl.col("speaker").is_in(list(self.takes))
         label = pl.col("labels").struct.field(self.base.phrase)
-        takes = self.frame.filter(mine & pl.col("split").is_in(PARTS) & (label == 1))
-        others = self.frame.filter((pl.col("split") == "dev") & ~mine.fill_null(False))
-        frame = pl.concat([takes.with_columns(pl.lit("dev").alias("split")), others])
+        parts = pl.col("split").is_in(self.grid.parts)
+        takes = self.frame.filter(mine & parts & (label == 1))
+        others = self.frame.filter(pl.col("split").is_in(["dev", "test"]) & parts & ~mine.fill_null(False))
+        frame = pl.concat([takes, others]).with_columns(pl.lit("dev").alias("split"))
         playlist = Playlist(frame, Path("/"), "dev", self.base.phrase)
         kept = []
         for name in [*parse_conditions(",".join(self.grid.conditions)), "negatives"]:

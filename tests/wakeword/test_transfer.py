@@ -46,6 +46,8 @@ def test_a_held_out_voice_is_in_no_training_row() -> None:
     assert takes_by_voice(frame, "w", ("train", "dev")) == {"a": 1, "b": 1}
     held = hold_out(frame, ["a", "b"], ["a"])
     assert held["split"].to_list() == ["dev", "dev", "train", "dev"]
+    assert takes_by_voice(frame, "w", ("train", "dev", "test")) == {"a": 1, "b": 1, "t": 1}
+    assert hold_out(frame, ["a", "b", "t"], ["a"])["split"].to_list()[-1] == "train"
 
 
 class Numbers:
