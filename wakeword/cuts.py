@@ -23,6 +23,8 @@ from wakeword.spans import Placed, tight_span
 from wakeword.tasks import TaskConfig, TaskTargets
 
 SAMPLE_RATE_HZ = 16000
+SETTLED_S = 1.4
+"""From here on the running mean of the log-mels knows the surroundings."""
 
 
 class Group(Strict):
@@ -52,6 +54,8 @@ class CutConfig(Strict):
     ]
     context_share: float = Field(0.35, ge=0, le=1)
     """Share of the words that stand beside other speech."""
+    early_share: float = Field(0.0, ge=0, le=1)
+    """Share of the words that end sooner than 1.4 s after the stream begins, as after a reset."""
     window_s: tuple[float, float] = (-0.04, 0.24)
     """When the model should fire, from the word's end."""
 
@@ -205,13 +209,17 @@ class CutBatches:
         return start / SAMPLE_RATE_HZ if extra <= 0 else -1.0
 
     def _place_word(self, placed: Placed, i: int, row: int, rng: np.random.Generator) -> None:
-        """Places a take in cut ``i`` so that its word ends between 1.4 s and the end."""
+        """Places a take in cut ``i`` so that its word ends between `SETTLED_S` and the end, or soon."""
         target, speed = placed.speech[i], self.listening.draw_speed(rng)
         samples = change_speed(self.waveforms[row], speed) / 32768
         word_start, word_end = (int(t / speed * SAMPLE_RATE_HZ) for t in self.spans[row])
         n = len(target)
         room = int(self.config.window_s[1] * SAMPLE_RATE_HZ) + 1600
-        end = int(rng.integers(min(int(1.4 * SAMPLE_RATE_HZ), n - room - 1), n - room))
+        settled = min(int(SETTLED_S * SAMPLE_RATE_HZ), n - room - 1)
+        if self.config.early_share and rng.random() < self.config.early_share:
+            end = int(rng.integers(min(word_end - word_start, settled), settled + 1))
+        else:
+            end = int(rng.integers(settled, n - room))
         offset = end - word_end
         alone = rng.random() >= self.config.context_share or not len(self.speech_rows)
         if alone:
