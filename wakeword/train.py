@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import polars as pl
 from pydantic import Field
@@ -24,7 +24,7 @@ from asr_pretrain.training.overrides import add_arguments, override
 from asr_pretrain.training.recipe import HomePath, RecipeError, TrainingRecipe, load_recipe
 from asr_pretrain.training.run import open_run
 from asr_pretrain.training.warm_start import encoder_shape
-from wakeword.advice import doubts
+from wakeword.advice import depth_for, doubts
 from wakeword.cached import CachedCuts, activations, draw, speed_up
 from wakeword.cuts import CutBatches, CutConfig, select_rows
 from wakeword.model import HeadConfig, TriggerModel, Unfreeze, transfer, trigger_loss
@@ -40,8 +40,9 @@ class TriggerRecipe(TrainingRecipe):
 
     name: str = Field("smart_mirror", pattern="^[a-z0-9_]+$")
     phrase: str = "smart mirror"
-    unfreeze: Unfreeze = "all"
-    """How deep the transferred layers learn: head only, the last block, the last half, all."""
+    unfreeze: Unfreeze | Literal["auto"] = "all"
+    """How deep the transferred layers learn: head only, the last block, the last half, all; or what
+    `wakeword/advice.py` found best for as many voices."""
     head: HeadConfig = HeadConfig()
     cuts: CutConfig = CutConfig()
     batch_size: int = Field(64, ge=2, le=4096)
@@ -59,12 +60,14 @@ class TriggerRecipe(TrainingRecipe):
 class TriggerBrain(ResumableBrain):
     recipe: TriggerRecipe
     model: TriggerModel
+    depth: Unfreeze = "all"
+    """What learns."""
     frozen: Unfreeze = "all"
     """Where batches hold what the layers below made."""
 
     def training_mode(self) -> None:
         """Frozen batch norms must not learn."""
-        self.model.train_mode(self.recipe.unfreeze)
+        self.model.train_mode(self.depth)
         super().training_mode()
 
     def targets(self, batch: dict[str, Tensor]) -> float:
@@ -101,10 +104,11 @@ def train(recipe: TriggerRecipe) -> Path:
         model = TriggerModel(shape, recipe.head, [recipe.phrase])
         modules: dict[str, nn.Module] = {"model": model}
         tasks = TaskHeads(recipe.tasks, shape.channels)
+        depth, why = depth_of(recipe)
         if recipe.init is not None:
             tensors, theirs = transfer(model, recipe.init)
             keep_phones(tasks, tensors, theirs)
-            model.freeze_below(recipe.unfreeze)
+            model.freeze_below(depth)
             for doubt in doubts(theirs, hours_of(recipe)):
                 run.say(f"warning: {recipe.init}: {doubt}")
         if model.spotter is not None:
@@ -116,11 +120,11 @@ def train(recipe: TriggerRecipe) -> Path:
             teacher = Teacher(recipe.teacher, shape.channels)
             run.bind("teacher_sha256", teacher.sha256)
             modules["teacher"], card["teacher"] = teacher, teacher.card()
-        batches, describe, frozen = _batches(recipe, model)
+        batches, describe, frozen = _batches(recipe, model, depth)
         brain = TriggerBrain(modules, run, recipe.optimisation.total_steps(None))
-        brain.recipe, brain.frozen = recipe, frozen
+        brain.recipe, brain.depth, brain.frozen = recipe, depth, frozen
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        origin = "from scratch" if recipe.init is None else f"transferred, unfreeze {recipe.unfreeze}"
+        origin = "from scratch" if recipe.init is None else f"transferred, unfreeze {depth}{why}"
         run.say(
             f"{recipe.phrase!r}: {describe}; {trained / 1e3:.0f}k parameters learn ({origin}); "
             f"{brain.steps} steps of {recipe.batch_size} cuts of {recipe.cuts.duration_s} s"
@@ -141,13 +145,26 @@ def train(recipe: TriggerRecipe) -> Path:
         return run.keep("trigger.safetensors", brain.average, {**sidecar, **card, **brain.facts()})
 
 
+def depth_of(recipe: TriggerRecipe) -> tuple[Unfreeze, str]:
+    """What learns, and why where that is left to the number of voices."""
+    if recipe.init is None:
+        return "all", ""
+    if recipe.unfreeze != "auto":
+        return recipe.unfreeze, ""
+    rows = select_rows(recipe.manifests, recipe.phrase, "train", recipe.voices)
+    depth, why = depth_for(rows.filter(pl.col("_label") == 1)["speaker"].n_unique())
+    return depth, f": {why}"
+
+
 def hours_of(recipe: TriggerRecipe) -> float:
     """Hours of the recordings with a label for the phrase."""
     rows = select_rows(recipe.manifests, recipe.phrase, "train", recipe.voices)
     return float(rows.filter(pl.col("_label").is_not_null())["duration_s"].sum()) / 3600
 
 
-def _batches(recipe: TriggerRecipe, model: TriggerModel) -> tuple[CutBatches | CachedCuts, str, Unfreeze]:
+def _batches(
+    recipe: TriggerRecipe, model: TriggerModel, depth: Unfreeze
+) -> tuple[CutBatches | CachedCuts, str, Unfreeze]:
     """The cuts, what is said of them, and below which layers they begin ("all": with log-mels)."""
 
     def cuts() -> CutBatches:
@@ -180,13 +197,13 @@ def _batches(recipe: TriggerRecipe, model: TriggerModel) -> tuple[CutBatches | C
     }
     shape = (recipe.batch_size, frames, N_MELS)
     draw(cuts, folder / "log-mels", recipe.cached_batches, shape, made_from)
-    told, frozen = f"{recipe.cached_batches * recipe.batch_size} cuts drawn once", recipe.unfreeze
-    if recipe.init is None or frozen == "all":
+    told = f"{recipe.cached_batches * recipe.batch_size} cuts drawn once"
+    if depth == "all":
         return CachedCuts(folder / "log-mels", recipe.batch_size, recipe.optimisation.seed), told, "all"
-    activations(folder / "log-mels", model, frozen, recipe.out / frozen)
-    batches = CachedCuts(recipe.out / frozen, recipe.batch_size, recipe.optimisation.seed)
-    faster = speed_up(model, folder / "log-mels", batches, frozen)
-    return batches, f"{told}, {faster:.1f} times as fast from the frozen layers' output", frozen
+    activations(folder / "log-mels", model, depth, recipe.out / depth)
+    batches = CachedCuts(recipe.out / depth, recipe.batch_size, recipe.optimisation.seed)
+    faster = speed_up(model, folder / "log-mels", batches, depth)
+    return batches, f"{told}, {faster:.1f} times as fast from the frozen layers' output", depth
 
 
 def add_parser(sub: Any) -> None:
@@ -196,8 +213,16 @@ def add_parser(sub: Any) -> None:
         epilog="example: wakeword train wakeword/recipes/smart_mirror.yaml --out runs/smart_mirror",
     )
     add_arguments(parser)
+    parser.add_argument(
+        "--unfreeze",
+        choices=["auto", *get_args(Unfreeze)],
+        help="what of the transferred layers learns; auto goes by the number of voices",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    print(train(override(load_recipe(args.recipe, TriggerRecipe), args)))
+    recipe = override(load_recipe(args.recipe, TriggerRecipe), args)
+    if args.unfreeze is not None:
+        recipe = recipe.model_copy(update={"unfreeze": args.unfreeze})
+    print(train(recipe))
     return 0

@@ -48,16 +48,39 @@ def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
     return result
 
 
+def change(row: dict[str, Any], other: dict[str, Any]) -> tuple[float, statistics.Interval]:
+    """How much more of the same takes ``row`` misses than ``other``, with its interval: voices resampled."""
+    changes, voices = [], []
+    for voice, (missed, words) in row["missed_by_voice"].items():
+        changes.append(np.full(words, (missed - other["missed_by_voice"][voice][0]) / words))
+        voices += [voice] * words
+    every = np.concatenate(changes)
+    return float(every.mean()), statistics.bootstrap_rate(every, voices)
+
+
+def _than_scratch(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    """Points more or less than from scratch, with as many voices and the same seed."""
+    if row["encoder"] == "scratch":
+        return ""
+    alike = (row["voices"], row["seed"])
+    for other in rows:
+        if other["encoder"] == "scratch" and (other["voices"], other["seed"]) == alike:
+            points, interval = change(row, other)
+            return f"{100 * points:+.0f} ({100 * interval.low:+.0f} to {100 * interval.high:+.0f})"
+    return ""
+
+
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a table: FRR over all conditions with its interval by voice, then each condition."""
     conditions = list(rows[0]["conditions"]) if rows else []
-    head = ["encoder", "learns", "voices", "seed", "FRR", "95 %", *map(condition_label, conditions), "CPU-h"]
+    head = ["encoder", "learns", "voices", "seed", "FRR", "95 %", "than scratch"]
+    head += [*map(condition_label, conditions), "CPU-h"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         low, high = row["by_voice_95"]
         name = _name(row)
         cells = [name, row["unfreeze"], _voices(row), str(row["seed"])]
-        cells += [f"{row['frr']:.1%}", f"{low:.0%}–{high:.0%}"]
+        cells += [f"{row['frr']:.1%}", f"{low:.0%}–{high:.0%}", _than_scratch(row, rows)]
         cells += [f"{row['conditions'][c]:.0%}" for c in conditions] + [f"{row['cpu_h']:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import torch
 
 from asr_pretrain.augment.listening import change_speed
 from asr_pretrain.encoder import EncoderConfig
+from asr_pretrain.loading.batches import build_car
 from asr_pretrain.logmel import LogMel
 from asr_pretrain.targets import Targets
 from asr_pretrain.train import Recogniser
@@ -13,7 +14,8 @@ from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint, s
 from asr_pretrain.training.recipe import Optimisation, RecipeError, Surroundings
 from mirror_device import Detector
 from mirror_device.logmel import STEP_SAMPLES
-from wakeword.cuts import CutBatches
+from wakeword.advice import MISSED, depth_for
+from wakeword.cuts import CutBatches, CutConfig, Group
 from wakeword.model import HeadConfig, TriggerModel, load_trigger, transfer, trigger_loss
 from wakeword.quantize import quantize
 from wakeword.spans import tight_span
@@ -66,6 +68,16 @@ def test_frozen_layers_do_not_move(tiny_corpus: Path, recogniser: Path, tmp_path
     assert all(k.startswith("encoder.blocks.1.") for k in moved)
 
 
+def test_the_number_of_voices_says_what_learns(
+    tiny_corpus: Path, recogniser: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(recipe_for(tiny_corpus, tmp_path, init=recogniser, unfreeze="auto"))
+    said = capsys.readouterr().out
+    depth, why = depth_for(4)
+    assert f"unfreeze {depth}: {why}" in said, said
+    assert depth_for(1000)[0] == min(MISSED[16], key=lambda name: MISSED[16][name])
+
+
 def test_loss_wants_the_word_at_its_end_and_silence_elsewhere() -> None:
     start, end = torch.tensor([20, -1]), torch.tensor([40, -1])
     right, early = torch.full((2, 80), -6.0), torch.full((2, 80), -6.0)
@@ -78,8 +90,6 @@ def test_loss_wants_the_word_at_its_end_and_silence_elsewhere() -> None:
 
 
 def test_batches_repeat_from_their_seed(tiny_corpus: Path, tmp_path: Path) -> None:
-    from asr_pretrain.loading.batches import build_car
-
     recipe = recipe_for(tiny_corpus, tmp_path)
     car = build_car(recipe.manifests, recipe.surroundings, "train")
     first, second = (
@@ -98,6 +108,19 @@ def test_batches_repeat_from_their_seed(tiny_corpus: Path, tmp_path: Path) -> No
     one, two, other = first.batch(5, 0, 1), second.batch(5, 0, 1), second.batch(6, 0, 1)
     assert all(torch.equal(one[k], two[k]) for k in one)
     assert not torch.equal(one["features"], other["features"])
+
+
+@pytest.mark.parametrize(("early", "soonest_s"), [(0.0, 1.4), (1.0, 0.2)])
+def test_a_word_may_come_as_soon_as_the_stream_begins(
+    tiny_corpus: Path, tmp_path: Path, early: float, soonest_s: float
+) -> None:
+    words = CutConfig(early_share=early, groups=[Group(name="takes", share=1, label="word")])
+    recipe = recipe_for(tiny_corpus, tmp_path, cuts=words)
+    car = build_car(recipe.manifests, recipe.surroundings, "train")
+    normalise = TriggerModel(SHAPE, HeadConfig(), ["w"]).encoder.normalise
+    batches = CutBatches.of(recipe.manifests, recipe.model_dump(mode="json"), car, normalise, 60)
+    ends_s = batches.place(np.random.default_rng(0)).spans[:, 1]
+    assert soonest_s <= ends_s.min() and (ends_s.max() <= 1.41 if early else ends_s.max() > 2)
 
 
 def test_no_take_of_the_word_is_said(tiny_corpus: Path, tmp_path: Path) -> None:

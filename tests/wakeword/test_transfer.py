@@ -15,6 +15,7 @@ from wakeword.cached import CachedCuts, activations, draw
 from wakeword.cli import main
 from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
 from wakeword.model import HeadConfig, TriggerModel
+from wakeword.transfer_table import change
 
 TAKES = {"a": 9, "b": 5, "c": 4, "d": 4, "e": 1, "f": 1}
 
@@ -48,6 +49,15 @@ def test_a_held_out_voice_is_in_no_training_row() -> None:
     assert held["split"].to_list() == ["dev", "dev", "train", "dev"]
     assert takes_by_voice(frame, "w", ("train", "dev", "test")) == {"a": 1, "b": 1, "t": 1}
     assert hold_out(frame, ["a", "b", "t"], ["a"])["split"].to_list()[-1] == "train"
+
+
+def test_rows_are_compared_on_the_same_takes() -> None:
+    scratch = {"encoder": "scratch", "missed_by_voice": {"a": [3, 4], "b": [2, 2], "c": [1, 2]}}
+    own = {"encoder": "own", "missed_by_voice": {"a": [1, 4], "b": [1, 2], "c": [0, 2]}}
+    points, interval = change(own, scratch)
+    assert points == pytest.approx(-4 / 8) and interval.low == interval.high == pytest.approx(-0.5)
+    own["missed_by_voice"]["c"] = [2, 2]
+    assert change(own, scratch)[1].holds(0)
 
 
 class Numbers:
