@@ -16,7 +16,7 @@ _SPAN_TOLERANCE_S: Final = 0.01
 
 def exact_duplicate(audited: Audited, rule: str) -> Iterator[Finding]:
     """No identical audio in two splits: by file, by the manifest's hash, by the decoded samples."""
-    for rows, what in _identities(audited):
+    for rows, what in identities(audited):
         across = rows.filter(pl.col("split").n_unique().over("value") > 1)
         yield from report(
             across.with_columns(pl.len().over("value").alias("shared")),
@@ -28,7 +28,8 @@ def exact_duplicate(audited: Audited, rule: str) -> Iterator[Finding]:
         )
 
 
-def _identities(audited: Audited) -> Iterator[tuple[pl.DataFrame, str]]:
+def identities(audited: Audited) -> Iterator[tuple[pl.DataFrame, str]]:
+    """What makes two rows the same audio: columns `id, split, side, value`, and what the value is."""
     plain = pl.col("value").str.replace_all(r"(^|/)(\./)+", "${1}").str.replace_all(r"/{2,}", "/")
     yield audited.values("audio").with_columns(plain), "audio file"
     yield audited.values("pcm_sha256").with_columns(pl.col("value").str.to_lowercase()), "pcm_sha256"
