@@ -13,6 +13,8 @@ COMMANDS: Final = (
     "data_splits.commands.plan",
     "data_splits.commands.audit",
     "data_splits.commands.shard",
+    "data_splits.commands.generate",
+    "data_splits.commands.benchmark",
 )
 _EXTRA = "audit"
 _EXTRA_MODULES = ("polars", "pydantic", "yaml", "rich", "soundfile", "scipy")

@@ -102,10 +102,11 @@ def load_recipe(path: str | Path, *, sources: list[str] | None = None) -> PlanRe
     try:
         return PlanRecipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError("; ".join(_explain(file, item) for item in error.errors())) from error
+        raise RecipeError("; ".join(explain(file, item) for item in error.errors())) from error
 
 
-def _explain(file: Path, item: object) -> str:
+def explain(file: Path, item: object) -> str:
+    """One of pydantic's errors as a sentence that names file and key."""
     detail = dict(item)  # type: ignore[call-overload]
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":

@@ -38,7 +38,7 @@ from data_splits.audit.splits import (
 )
 from data_splits.audit.texts import contamination, transcript_overlap
 
-__all__ = ["RULES", "Audited", "Finding", "Limits", "audit"]
+__all__ = ["HARD", "RULES", "Audited", "Finding", "Limits", "audit"]
 
 RULES: Final[dict[str, Rule]] = {
     "integrity": integrity,
@@ -72,6 +72,27 @@ RULES: Final[dict[str, Rule]] = {
     "power": power,
     "missing-labels": missing_labels,
 }
+
+# Rules whose errors are no matter of opinion: only a waiver, with a reason and an end, takes them away.
+HARD: Final = (
+    "integrity",
+    "non-mirror-eval",
+    "speaker-overlap",
+    "session-overlap",
+    "day-overlap",
+    "vehicle-overlap",
+    "device-overlap",
+    "microphone-overlap",
+    "clean-parent-leak",
+    "noise-parent-leak",
+    "interferer-parent-leak",
+    "rir-parent-leak",
+    "exact-duplicate",
+    "label-conflict",
+    "keyword-in-negative",
+    "train-dev-missing",
+    "train-dev-leak",
+)
 
 
 def audit(

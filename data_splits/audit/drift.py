@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -32,7 +33,7 @@ _COLUMNS: Final = (
     "age",
 )
 # Rows compared of each side: more would only find differences too small to matter.
-_MAX_ROWS: Final = 10_000
+_MAX_ROWS: Final = 5_000
 _MIN_ROWS: Final = 20
 _MAX_CATEGORIES: Final = 30
 _SEED: Final = 1
@@ -58,20 +59,7 @@ def drift(audited: Audited, rule: str) -> Iterator[Finding]:
         second = rows["split"].to_numpy() == other
         if min(second.sum(), (~second).sum()) < _MIN_ROWS or not columns:
             continue
-        rng = np.random.default_rng(_SEED)
-        groups = rows["_group"].to_physical().to_numpy()
-        dealt = deals(second, groups, rng)
-        told, worst_rows = [], None
-        for effect, column, share in sorted(_shifts(columns, dealt), key=lambda item: -item[0]):
-            if effect < limits.min_effect or share > limits.alpha:
-                continue
-            measure = "distance" if column.is_number else "Cramér's V"
-            told.append(f"{column.name} ({measure} {effect:.2f}, p {share:.3f})")
-            worst_rows = _excess(column, second) if worst_rows is None else worst_rows
-        areas, scores = classifier_auc(_features(columns), dealt, groups, rng)
-        if areas[0] >= limits.min_auc and chance(areas) <= limits.alpha:
-            told.append(f"all columns together (classifier AUC {areas[0]:.2f}, p {chance(areas):.3f})")
-            worst_rows = second & (scores > np.median(scores[second])) if worst_rows is None else worst_rows
+        told, worst_rows = _shifts(columns, second, rows["_group"].to_physical().to_numpy(), limits)
         if worst_rows is not None:
             found = rows.filter(pl.Series(worst_rows))
             yield Finding(
@@ -80,12 +68,12 @@ def drift(audited: Audited, rule: str) -> Iterator[Finding]:
                 found.height,
                 sort_ids(found),
                 f"{one} and {other} are not drawn alike: {', '.join(told[:_SHOWN])}",
-                f"plan again with {told[0].split(' ')[0]} in stratify, or record what one of them lacks",
+                "plan again with these columns in stratify, or record what one of the two lacks",
             )
 
 
 def _compared(frame: pl.DataFrame, one: str, other: str) -> pl.DataFrame:
-    """Up to 10,000 rows of each of two splits, noise recordings left out, with `_group`."""
+    """Up to 5,000 rows of each of two splits, noise recordings left out, with `_group`."""
     rows = frame.filter(pl.col("split").is_in([one, other]) & ~is_noise_recording())
     rows = rows.filter(pl.int_range(pl.len()).shuffle(_SEED).over("split") < _MAX_ROWS)
     speaker = pl.coalesce("speaker", "session", "clean_parent", "id") + "\n" + pl.col("split")
@@ -117,17 +105,41 @@ def _varies(column: _Column) -> bool:
     return len(known) > 0 and bool((known != known[0]).any())
 
 
-def _shifts(columns: list[_Column], dealt: np.ndarray) -> Iterator[tuple[float, _Column, float]]:
-    """Effect, column and chance of each column."""
+def _shifts(
+    columns: list[_Column], second: np.ndarray, groups: np.ndarray, limits: Drift
+) -> tuple[list[str], np.ndarray | None]:
+    """What differs, the largest first, and (rows,) bool of the rows that show it, null where nothing does.
+
+    Chance is asked only for a difference that is large enough to matter.
+    """
+    rng = np.random.default_rng(_SEED)
+    as_they_are = second.astype(np.float32)[:, None]
+    dealt = cache(lambda: deals(second, groups, rng))
+    found = []
     for column in columns:
-        if column.is_number:
-            known = ~np.isnan(column.values)
-            if min(dealt[known, 0].sum(), (1 - dealt[known, 0]).sum()) < _MIN_ROWS:
-                continue
-            effects = ks_distance(column.values[known], dealt[known])
-        else:
-            effects = cramers_v(column.values, dealt)
-        yield float(effects[0]), column, chance(effects)
+        known = ~np.isnan(column.values) if column.is_number else np.ones(len(second), dtype=bool)
+        if min((second & known).sum(), (~second & known).sum()) < _MIN_ROWS:
+            continue
+        distance = ks_distance if column.is_number else cramers_v
+        effect = float(distance(column.values[known], as_they_are[known])[0])
+        if effect < limits.min_effect:
+            continue
+        share = chance(distance(column.values[known], dealt()[known]))
+        if share <= limits.alpha:
+            measure = "distance" if column.is_number else "Cramér's V"
+            line = f"{column.name} ({measure} {effect:.2f}, p {share:.3f})"
+            found.append((effect, line, _excess(column, second)))
+    found.sort(key=lambda item: -item[0])
+    told = [item[1] for item in found]
+    shown = found[0][2] if found else None
+    features = _features(columns)
+    areas, scores = classifier_auc(features, as_they_are, groups, np.random.default_rng(_SEED))
+    if areas[0] >= limits.min_auc:
+        areas, _ = classifier_auc(features, dealt(), groups, np.random.default_rng(_SEED))
+        if chance(areas) <= limits.alpha:
+            told.append(f"all columns together (classifier AUC {areas[0]:.2f}, p {chance(areas):.3f})")
+            shown = second & (scores > np.median(scores[second])) if shown is None else shown
+    return told, shown
 
 
 def _excess(column: _Column, second: np.ndarray) -> np.ndarray:

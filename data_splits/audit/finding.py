@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -13,6 +13,8 @@ from data_splits.audit.limits import Limits
 
 MAX_IDS: Final = 100
 ERROR, WARNING, INFO = "error", "warning", "info"
+# A regular expression that no text matches.
+_NOTHING: Final = r"[^\s\S]"
 # Roles in which a recording can take part in a row: as the row itself, or as something heard in it.
 ROLES: Final = ("id", "clean_parent", "noise_parent", "interferer_parent")
 
@@ -61,6 +63,21 @@ class Audited:
         self.measured = measured
         self.limits = limits or Limits()
         self.known = known
+        self._hidden_values = _NOTHING
+
+    def without(self, ids: Sequence[str], values: Sequence[str]) -> Audited:
+        """The manifest less the rows and the values that match one of the patterns (`*`, `?`)."""
+        shown = self.frame.filter(~pl.col("id").str.contains(_any_of(ids))).drop("side")
+        less = Audited(shown, self.measured, self.limits, self.known)
+        less._hidden_values = _any_of(values)
+        return less
+
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with a `value`, less the null and the hidden ones."""
+        rows = rows.drop_nulls("value")
+        if self._hidden_values == _NOTHING:
+            return rows
+        return rows.filter(~pl.col("value").str.contains(self._hidden_values))
 
     def values(self, column: str, *further: str) -> pl.DataFrame:
         """Columns `id, split, side, value, *further` for every value of a column, lists exploded, nulls left
@@ -68,7 +85,7 @@ class Audited:
         rows = self.frame.select("id", "split", "side", pl.col(column).alias("value"), *further)
         if isinstance(self.frame.schema[column], pl.List):
             rows = rows.explode("value")
-        return rows.drop_nulls("value").with_columns(pl.col("value").cast(pl.String))
+        return self.named(rows.with_columns(pl.col("value").cast(pl.String)))
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:
@@ -101,6 +118,15 @@ class Audited:
 
 
 Rule = Callable[[Audited, str], Iterator[Finding]]
+
+
+def _any_of(patterns: Sequence[str]) -> str:
+    """A regular expression that matches a whole text which one of the patterns fits."""
+    if not patterns:
+        return _NOTHING
+    escaped = (pl.escape_regex(pattern) for pattern in patterns)
+    forms = (text.replace(r"\*", ".*").replace(r"\?", ".") for text in escaped)
+    return f"(?s)^(?:{'|'.join(forms)})$"
 
 
 def label(task: str) -> pl.Expr:

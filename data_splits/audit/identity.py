@@ -17,7 +17,8 @@ _SPAN_TOLERANCE_S: Final = 0.01
 def exact_duplicate(audited: Audited, rule: str) -> Iterator[Finding]:
     """No identical audio in two splits: by file, by the manifest's hash, by the decoded samples."""
     for rows, what in identities(audited):
-        across = rows.filter(pl.col("split").n_unique().over("value") > 1)
+        twins = rows.filter(pl.col("value").is_duplicated())
+        across = twins.filter(pl.col("split").n_unique().over("value") > 1)
         yield from report(
             across.with_columns(pl.len().over("value").alias("shared")),
             rule,

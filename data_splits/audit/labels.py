@@ -24,7 +24,8 @@ from data_splits.audit.identity import identities
 def label_conflict(audited: Audited, rule: str) -> Iterator[Finding]:
     """One recording has one label: the same audio, or renderings of one clean recording that say the same."""
     labels = audited.frame.select("id", "labels")
-    sources = [(rows.join(labels, on="id"), f"the same {what}") for rows, what in identities(audited)]
+    twins = [(rows.filter(pl.col("value").is_duplicated()), what) for rows, what in identities(audited)]
+    sources = [(rows.join(labels, on="id"), f"the same {what}") for rows, what in twins]
     sources.append((_renderings(audited), "renderings of one recording"))
     for rows, what in sources:
         for task in audited.tasks:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
 class Strict(BaseModel):
     """A mapping of a rules file: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=_kebab)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NoiseBudget(Strict):
@@ -101,6 +97,10 @@ class Overlap(Strict):
 
 class Limits(Strict):
     """One section a rule, by its id, and what all of them ask."""
+
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, alias_generator=lambda name: name.replace("_", "-")
+    )
 
     phrases: tuple[str, ...] = ()
     """The wake phrases that a score is claimed for; empty is the one that most mirror rows say."""

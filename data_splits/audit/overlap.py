@@ -38,7 +38,7 @@ def day_overlap(audited: Audited, rule: str) -> Iterator[Finding]:
     Mirror rows alone are asked, for what was recorded elsewhere on that day shares nothing with a drive.
     Between dev and test a common day is no finding.
     """
-    days = audited.frame.select("id", "split", "side", recording_day().alias("value")).drop_nulls("value")
+    days = audited.named(audited.frame.select("id", "split", "side", recording_day().alias("value")))
     remedy = "move all drives of a day to one side, or plan again with day in groups"
     yield from report(
         crossing(days, _ONE, _OTHER), rule, ERROR, "days both on the train side and in dev or test", remedy

@@ -18,7 +18,7 @@ def transcript_overlap(audited: Audited, rule: str) -> Iterator[Finding]:
     limits = audited.limits.transcript_overlap
     phrases = pl.Series(audited.tasks, dtype=pl.String).to_frame("text").select(plain_words(pl.col("text")))
     long_enough = pl.col("spoken").str.count_matches(" ", literal=True) >= limits.min_words - 1
-    rows = audited.spoken.filter(long_enough).rename({"spoken": "value"})
+    rows = audited.named(audited.spoken.filter(long_enough).rename({"spoken": "value"}))
     rows = rows.join(phrases.rename({"text": "value"}), on="value", how="anti")
     for split in ("dev", "test"):
         here = pl.col("split") == split

@@ -42,10 +42,12 @@ def ks_distance(values: Array, dealt: Array) -> Array:
     order = np.argsort(values, kind="stable")
     ordered, sides = values[order], dealt[order]
     n_second = sides.sum(axis=0)
-    gap = np.cumsum(sides, axis=0) / n_second
-    gap -= np.cumsum(1 - sides, axis=0) / (len(values) - n_second)
-    last_of_ties = np.append(ordered[1:] != ordered[:-1], True)
-    return np.asarray(np.abs(gap[last_of_ties]).max(axis=0))
+    last_of_ties = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    second = np.cumsum(sides, axis=0)[last_of_ties]
+    first = (last_of_ties + 1)[:, None] - second
+    with np.errstate(invalid="ignore"):  # a deal may leave one side without any: NaN, no effect
+        gap = np.abs(second / n_second - first / (len(values) - n_second))
+    return np.asarray(gap.max(axis=0))
 
 
 def cramers_v(codes: Array, dealt: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data_splits import manifest
+from data_splits import files
 from data_splits.manifest import COLUMNS, ManifestError, read_manifest, write_manifest
 
 ROW: dict[str, Any] = {"id": "a", "audio": "a.wav", "duration_s": 1.5, "domain": "general", "split": "train"}
@@ -160,7 +160,7 @@ def test_a_failed_write_keeps_the_older_file(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(manifest.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_manifest(honest.head(3), path)
     assert path.read_bytes() == before
