@@ -32,7 +32,11 @@ def exact_duplicate(audited: Audited, rule: str) -> Iterator[Finding]:
 def identities(audited: Audited) -> Iterator[tuple[pl.DataFrame, str]]:
     """What makes two rows the same audio: columns `id, split, side, value`, and what the value is."""
     plain = pl.col("value").str.replace_all(r"(^|/)(\./)+", "${1}").str.replace_all(r"/{2,}", "/")
-    yield audited.values("audio").with_columns(plain), "audio file"
+    files = audited.values("audio")
+    path = pl.col("value").str
+    if files.select((path.contains("./", literal=True) | path.contains("//", literal=True)).any()).item():
+        files = files.with_columns(plain)
+    yield files, "audio file"
     yield audited.values("pcm_sha256").with_columns(pl.col("value").str.to_lowercase()), "pcm_sha256"
     if audited.measured is not None:
         decoded = audited.measured.select("id", pl.col("decoded_sha256").alias("value")).drop_nulls("value")

@@ -18,8 +18,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "benchmark",
         help="time the audit and the plan on made-up manifests",
-        description="Generate a manifest of each size, then read it, apply every rule that needs no audio and "
-        "plan it again, each in a process of its own. Prints wall and processor seconds and peak memory.",
+        description="Generate a manifest of each size, then read it, apply every rule that needs no audio "
+        "and plan it again, each in a process of its own. Prints wall and processor seconds and peak memory.",
         epilog="example: data-splits benchmark --rows 5000 50000 520000 5000000",
     )
     parser.add_argument(
