@@ -190,5 +190,6 @@ def _check(mirror: pl.DataFrame, recipe: PlanRecipe, wishes: dict[str, float], *
             raise PlanError(
                 f"{side} would get {share:.0%} of the mirror {unit(recipe)} instead of {wishes[side]:.0%}: "
                 f"{why}; add drives, ask for other sizes, raise tolerance to "
-                f"{abs(share - wishes[side]):.2f}, or take a column out of groups ({', '.join(recipe.groups)})"
+                f"{abs(share - wishes[side]):.2f}, or take a column out of groups "
+                f"({', '.join(recipe.groups)})"
             )
