@@ -12,6 +12,7 @@ COMMANDS: Final = (
     "data_splits.commands.collect",
     "data_splits.commands.plan",
     "data_splits.commands.audit",
+    "data_splits.commands.diff",
     "data_splits.commands.shard",
     "data_splits.commands.generate",
     "data_splits.commands.benchmark",

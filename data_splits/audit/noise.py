@@ -11,6 +11,7 @@ from data_splits.audit.finding import WARNING, Audited, Finding, sort_ids
 
 _PLACES: Final = {"train": "the train side", "dev": "dev", "test": "test"}
 _SHOWN_KINDS: Final = 5
+_ALL: Final = "all kinds"
 
 
 def noise_budget(audited: Audited, rule: str) -> Iterator[Finding]:
@@ -25,7 +26,7 @@ def noise_budget(audited: Audited, rule: str) -> Iterator[Finding]:
         kinds = over.filter(pl.col("side") == side).sort("mixed_h", descending=True)
         if kinds.is_empty():
             continue
-        rows = uses.filter(pl.col("side") == side).join(kinds, on="noise_kind", how="semi", nulls_equal=True)
+        rows = uses.filter(pl.col("side") == side).join(kinds, on="noise_kind", how="semi")
         rows = rows.with_columns(pl.len().over("value").alias("used"))
         told = "; ".join(_told(row) for row in kinds.head(_SHOWN_KINDS).iter_rows(named=True))
         yield Finding(
@@ -39,7 +40,7 @@ def noise_budget(audited: Audited, rule: str) -> Iterator[Finding]:
 
 
 def noise_table(audited: Audited) -> pl.DataFrame:
-    """What was mixed and what stands behind it, one line a side and noise kind.
+    """What was mixed and what stands behind it, one line a side and noise kind, and one for all kinds.
 
     Returns:
         `side, noise_kind, rows, recordings, effective` (exp(entropy) of the time each recording is heard),
@@ -88,13 +89,25 @@ def noise_table(audited: Audited) -> pl.DataFrame:
 
 
 def _uses(audited: Audited) -> pl.DataFrame:
-    return audited.values("noise_parent", "noise_kind", "duration_s", "noise_offset_s")
+    """Every noise heard in a row, with its kind, and once more under all kinds.
+
+    Where `noise_kind` names as many kinds as there are parents (`road+wind`), they go together in order.
+    """
+    rows = audited.frame.filter(pl.col("noise_parent").is_not_null())
+    parents, kind = pl.col("noise_parent"), pl.col("noise_kind").fill_null("unnamed kind")
+    kinds = kind.str.split("+")
+    together = pl.when(kinds.list.len() == parents.list.len()).then(kinds)
+    each = together.otherwise(kind.repeat_by(parents.list.len()))
+    columns = ("id", "split", "side", "duration_s", "noise_offset_s")
+    named = rows.select(*columns, parents.alias("value"), each.alias("noise_kind"))
+    uses = audited.named(named.explode("value", "noise_kind"))
+    return pl.concat([uses, uses.with_columns(pl.lit(_ALL).alias("noise_kind"))])
 
 
 def _told(row: dict[str, object]) -> str:
     unique = "unknown" if row["unique_h"] is None else f"{row['unique_h']:.2f}"
     return (
-        f"{row['noise_kind'] or 'unnamed kind'} has {row['recordings']} recordings "
-        f"({row['effective']:.1f} effective) behind {row['rows']} rows, "
+        f"{row['noise_kind']} has {row['recordings']} recordings ({row['effective']:.1f} effective) behind "
+        f"{row['rows']} rows, "
         f"{unique} unique h behind {row['mixed_h']:.2f} mixed h"
     )

@@ -41,6 +41,7 @@ def faults() -> Iterator[Fault]:
     train = in_split("train")
     yield Fault("noise-budget", "one recording behind all of train", _noise(train))
     yield Fault("noise-budget", "one recording behind the rain of train", _noise(train & _kind("rain")))
+    yield Fault("noise-budget", "one recording behind a hundred kinds", _many_kinds)
     yield Fault("noise-budget", "one recording behind most of test", _noise(in_split("test"), every=10))
     yield Fault("class-balance", "no negative in test", _without(in_split("test") & labelled(0)))
     yield Fault("class-balance", "nine positives in dev", _thinned("dev", 9))
@@ -150,6 +151,11 @@ def _noise(where: pl.Expr, every: int | None = None) -> Callable[[pl.DataFrame],
         return Faulty(put(frame, ids, noise_parent=["the one hour"]), ids)
 
     return inject
+
+
+def _many_kinds(frame: pl.DataFrame) -> Faulty:
+    kind = pl.concat_str(pl.lit("kind"), pl.int_range(pl.len()) % 100)
+    return _shift(in_split("dev"), in_split("dev"), noise_parent=["the one hour"], noise_kind=kind)(frame)
 
 
 def _thinned(split: str, n: int) -> Callable[[pl.DataFrame], Faulty]:
