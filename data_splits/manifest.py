@@ -13,6 +13,7 @@ import polars as pl
 
 from data_splits.columns import cast_columns, refuse
 from data_splits.files import whole_file
+from data_splits.lines import check_lines
 from data_splits.schema import COLUMNS, DOMAINS, NUMBERS, REQUIRED, SPLITS, ManifestError
 
 __all__ = [
@@ -115,6 +116,8 @@ def _load(path: Path) -> pl.DataFrame:
         raise ManifestError(f"{path}: no such file; give a Parquet or JSONL manifest")
     if path.stat().st_size == 0:
         raise ManifestError(f"{path}: the file is empty; write the manifest again")
+    if _is_jsonl(path):
+        check_lines(path)
     try:
         if _is_jsonl(path):
             # The bytes, because polars would take a * or [ in the path for a pattern.

@@ -152,9 +152,10 @@ def test_half_a_million_rows_take_seconds(honest: pl.DataFrame) -> None:
     frame = honest.join(copies, how="cross").with_columns(
         (pl.col(name) + pl.col("copy")).alias(name) for name in own
     )
-    start_s = time.monotonic()
+    # Processor time of both cores, not the clock's: other work on the machine is no fault of the rules.
+    start_s = time.process_time()
     findings = audit(frame.drop("copy"))
-    assert time.monotonic() - start_s < 30
+    assert time.process_time() - start_s < 20
     assert [finding for finding in findings if finding.severity == "error"] == []
 
 
