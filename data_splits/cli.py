@@ -12,7 +12,11 @@ COMMANDS: Final = (
     "data_splits.commands.collect",
     "data_splits.commands.plan",
     "data_splits.commands.audit",
+    "data_splits.commands.diff",
     "data_splits.commands.shard",
+    "data_splits.commands.generate",
+    "data_splits.commands.benchmark",
+    "data_splits.commands.faults",
 )
 _EXTRA = "audit"
 _EXTRA_MODULES = ("polars", "pydantic", "yaml", "rich", "soundfile", "scipy")

@@ -51,6 +51,8 @@ def links(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
 def components(n_rows: int, joined: pl.DataFrame) -> np.ndarray:
     """The group of each row, shape (n_rows,), from the lines that `links` gives. Two rows are of one group
     when a chain of shared keys leads from one to the other."""
+    # A key of one line joins nothing, and most ids, files and hashes are such.
+    joined = joined.filter(pl.col("key").is_duplicated())
     keys = joined["key"].rank("dense").to_numpy().astype(np.int64) - 1
     n_keys = int(keys.max(initial=-1)) + 1
     rows = joined["row"].to_numpy().astype(np.int64)

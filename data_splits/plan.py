@@ -15,10 +15,11 @@ import polars as pl
 from data_splits.errors import PlanError
 from data_splits.groups import components, links
 from data_splits.manifest import SPLITS, normalise
-from data_splits.place import place_mirror
+from data_splits.place import place_mirror, stratum_columns, unit, wished_shares
 from data_splits.recipe import PlanRecipe
 from data_splits.sources import join_sources
 from data_splits.train_dev import cut_train_dev
+from data_splits.units import model_name, recording_day
 
 __all__ = ["Plan", "PlanError", "make_plan"]
 
@@ -30,9 +31,12 @@ class Plan:
     frame: pl.DataFrame
     """Manifest rows with `split` set; general rows of dev and test are not among them."""
     targets: dict[str, float]
-    """Rows wished for, by `split` (mirror rows for dev and test; all utterances for train_dev)."""
+    """What is wished for, by `split`: mirror rows or hours for train, dev and test, as `unit` says;
+    utterances (or hours, where the recipe gives them) for train_dev."""
     notes: tuple[str, ...]
     """Counts of what was dropped or overridden, one sentence each."""
+    unit: str = "rows"
+    """`rows` or `hours`."""
 
 
 def make_plan(recipe: PlanRecipe, root: str | Path = ".", out_folder: str | Path | None = None) -> Plan:
@@ -51,29 +55,34 @@ def make_plan(recipe: PlanRecipe, root: str | Path = ".", out_folder: str | Path
     frame, notes = join_sources(
         [Path(root) / name for name in recipe.sources], Path(out_folder) if out_folder is not None else None
     )
-    unknown = [name for name in recipe.groups if name not in frame.columns]
+    unknown = [name for name in recipe.groups if name not in (*frame.columns, "day")]
     if unknown:
         raise PlanError(f"groups: no source has a column {', '.join(unknown)}; remove it or add the column")
-    joined = links(frame, recipe.groups)
+    joined = links(with_units(frame, recipe.groups), recipe.groups)
     frame = frame.with_columns(pl.Series("_group", components(frame.height, joined)))
     frame = frame.with_columns(_given_side(frame, joined).alias("_side"))
-    mirror_rows = frame.filter(pl.col("domain") == "mirror").height
+    mirror = frame.filter(pl.col("domain") == "mirror")
+    wishes = wished_shares(mirror, recipe)
+    mirror_size = float(mirror["duration_s"].sum()) / 3600 if recipe.hours else mirror.height
     frame = place_mirror(frame, recipe)
     kept = pl.col("_side").eq("train") | pl.col("domain").eq("mirror")
     notes += _dropped(frame.filter(~kept))
     frame, train_dev_target = cut_train_dev(frame.filter(kept), recipe)
     notes += _overridden(frame)
     frame = frame.with_columns(pl.col("_split").alias("split")).drop("_group", "_side", "_split")
-    shares = recipe.shares
-    targets = {
-        "train": shares.train * mirror_rows,
-        "dev": shares.dev * mirror_rows,
-        "test": shares.test * mirror_rows,
-        "train_dev": train_dev_target,
-    }
+    targets = {side: share * mirror_size for side, share in wishes.items()} | {"train_dev": train_dev_target}
     order = pl.col("split").replace_strict({name: i for i, name in enumerate(SPLITS)}, return_dtype=pl.UInt8)
     frame = normalise(frame.sort(order, "id"), "plan")
-    return Plan(frame, targets, tuple(notes))
+    return Plan(frame, targets, tuple(notes), unit(recipe))
+
+
+def with_units(frame: pl.DataFrame, groups: Sequence[str]) -> pl.DataFrame:
+    """The frame whose `device` names units alone, with `day` where it is asked for."""
+    if "day" in groups and "day" not in frame.columns:
+        frame = frame.with_columns(recording_day().alias("day"))
+    device = pl.col("device")
+    is_model = (device == pl.lit(model_name(frame, "device"), dtype=pl.String)).fill_null(False)
+    return frame.with_columns(pl.when(~is_model).then(device).alias("device"))
 
 
 def _given_side(frame: pl.DataFrame, joined: pl.DataFrame) -> pl.Series:
@@ -160,13 +169,15 @@ def describe(plan: Plan, phrases: Sequence[str]) -> pl.DataFrame:
     labels = frame.schema["labels"]
     known = {field.name for field in labels.fields} if isinstance(labels, pl.Struct) else set()
     order = pl.col("split").replace_strict({name: i for i, name in enumerate(SPLITS)}, return_dtype=pl.UInt8)
+    target, digits = f"target {plan.unit}", 0 if plan.unit == "rows" else 2
     wished = pl.DataFrame(
         {
             "split": ["train", "dev", "test"],
             "domain": ["mirror"] * 3,
-            "target": [round(plan.targets[name]) for name in ("train", "dev", "test")],
+            target: [round(plan.targets[name], digits) for name in ("train", "dev", "test")],
         },
-        schema_overrides={"target": pl.Int64},
+        schema_overrides={target: pl.Int64 if plan.unit == "rows" else pl.Float64},
+        strict=False,
     )
     return (
         frame.group_by("split", "domain")
@@ -185,6 +196,22 @@ def describe(plan: Plan, phrases: Sequence[str]) -> pl.DataFrame:
             ),
         )
         .join(wished, on=["split", "domain"], how="left")
-        .select("split", "domain", "target", pl.exclude("split", "domain", "target"))
+        .select("split", "domain", target, pl.exclude("split", "domain", target))
         .sort(order, "domain")
+    )
+
+
+def describe_strata(plan: Plan, names: Sequence[str]) -> pl.DataFrame:
+    """The share of each value of the stratified columns in each side's mirror rows, in percent."""
+    mirror = plan.frame.filter(pl.col("domain") == "mirror")
+    side = pl.col("split").replace("train_dev", "train").alias("side")
+    long = mirror.select(side, *stratum_columns(mirror, names)).unpivot(list(names), index="side")
+    shares = [
+        (100 * (pl.col("side") == side).sum() / (mirror["split"].replace("train_dev", "train") == side).sum())
+        .round(1)
+        .alias(side)
+        for side in ("train", "dev", "test")
+    ]
+    return (
+        long.group_by("variable", "value").agg(*shares).rename({"variable": "column"}).sort("column", "value")
     )

@@ -37,11 +37,24 @@ class Shares(_Strict):
         return self
 
 
+class Amounts(_Strict):
+    """What dev and test are to hold of the mirror rows; train gets the rest."""
+
+    dev: float = Field(ge=0)
+    """Rows or hours."""
+    test: float = Field(ge=0)
+    """Rows or hours."""
+
+
 class TrainDev(_Strict):
     """The part of the training rows that is never trained on."""
 
     share: float = Field(default=0.05, gt=0, le=0.5)
     """Fraction of each source's utterances on the train side, cut by speaker."""
+    rows: int | None = Field(default=None, gt=0)
+    """Utterances instead of a share."""
+    hours: float | None = Field(default=None, gt=0)
+    """Hours instead of a share."""
     at_least: dict[str, int] = Field(default_factory=dict)
     """Distinct positive recordings wanted of each phrase, such as {"smart mirror": 8}."""
 
@@ -58,19 +71,37 @@ class PlanRecipe(_Strict):
             "speaker",
             "session",
             "vehicle",
+            "device",
             "noise_parent",
             "interferer_parent",
             "rir_parent",
             "clean_parent",
         ]
     )
-    """Columns whose values never cross the train side, dev and test."""
+    """Columns whose values never cross the train side, dev and test; `day` is the day of a drive."""
     shares: Shares = Shares()
     """Mirror rows without a part: train, dev and test."""
+    rows: Amounts | None = None
+    """Mirror rows instead of shares."""
+    hours: Amounts | None = None
+    """Hours of mirror rows instead of shares."""
+    stratify: list[str] = Field(default_factory=list)
+    """Columns (`labels.smart mirror` for a label) whose values are spread over the sides in like shares."""
     tolerance: float = Field(default=0.1, ge=0, le=1)
     """How far a mirror share may end from its wish, because groups are not cut, before the plan fails."""
     train_dev: TrainDev = TrainDev()
     """The training-dev split."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> PlanRecipe:
+        for owner, names in (
+            (self, ("shares", "rows", "hours")),
+            (self.train_dev, ("share", "rows", "hours")),
+        ):
+            given = [name for name in names if name in owner.model_fields_set and getattr(owner, name)]
+            if len(given) > 1:
+                raise ValueError(f"{' and '.join(given)} both say how much; keep one of them")
+        return self
 
 
 def load_recipe(path: str | Path, *, sources: list[str] | None = None) -> PlanRecipe:
@@ -102,10 +133,11 @@ def load_recipe(path: str | Path, *, sources: list[str] | None = None) -> PlanRe
     try:
         return PlanRecipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError("; ".join(_explain(file, item) for item in error.errors())) from error
+        raise RecipeError("; ".join(explain(file, item) for item in error.errors())) from error
 
 
-def _explain(file: Path, item: object) -> str:
+def explain(file: Path, item: object) -> str:
+    """One of pydantic's errors as a sentence that names file and key."""
     detail = dict(item)  # type: ignore[call-overload]
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":

@@ -25,24 +25,26 @@ def cut_train_dev(frame: pl.DataFrame, recipe: PlanRecipe) -> tuple[pl.DataFrame
         recipe: `train_dev.share`, `train_dev.at_least` and the seed.
 
     Returns:
-        The frame, and the number of utterances wished for in train_dev.
+        The frame, and how many utterances (or hours, where the recipe gives hours) are wished for.
 
     Raises:
         PlanError: when no group is small enough, or too few positives are there.
     """
     train = frame.filter(pl.col("_side") == "train")
+    train = train.with_columns(_membership(train))
     groups = _groups(train, recipe)
     sizes = groups.filter(~pl.col("pinned_train"))
-    total = int(sizes["size"].sum())
-    target = recipe.train_dev.share * total
+    total = float(sizes["size"].sum())
+    share = _share(total, recipe)
+    target = share * total
     chosen = set(sizes.filter("pinned_train_dev")["td"].to_list())
     free = shuffled(sizes.filter(~pl.col("pinned_train_dev")), recipe.seed)
     for phrase, wanted in recipe.train_dev.at_least.items():
         chosen |= _positives(groups, free, phrase, wanted, chosen)
-    chosen |= _fill(free, recipe.train_dev.share, target, chosen)
+    chosen |= _fill(free, share, target, chosen)
     if not chosen:
         chosen = _smallest(free, total, recipe)
-    rows = train.select("id").with_columns(_membership(train).is_in(list(chosen)).alias("_cut"))
+    rows = train.select("id", pl.col("td").is_in(list(chosen)).alias("_cut"))
     frame = frame.join(rows, on="id", how="left", maintain_order="left")
     cut = pl.when(pl.col("_cut")).then(pl.lit("train_dev")).otherwise("_side").alias("_split")
     frame = frame.with_columns(cut).drop("_cut")
@@ -51,6 +53,20 @@ def cut_train_dev(frame: pl.DataFrame, recipe: PlanRecipe) -> tuple[pl.DataFrame
             "train would be empty: every row of its part is given to train_dev; add training rows"
         )
     return frame, target
+
+
+def _share(total: float, recipe: PlanRecipe) -> float:
+    """The share of the training utterances (rows, or hours) that is wished for."""
+    wish = recipe.train_dev
+    unit, amount = ("hours", wish.hours) if wish.hours else ("rows", wish.rows)
+    if not amount:
+        return wish.share
+    if 2 * amount > total:
+        raise PlanError(
+            f"train_dev.{unit} asks for {amount:g}, but the training utterances have {total:g} in all, and "
+            "most of them are to be trained on; lower it or add recordings"
+        )
+    return amount / total
 
 
 def is_noise_recording() -> pl.Expr:
@@ -85,20 +101,17 @@ def _groups(train: pl.DataFrame, recipe: PlanRecipe) -> pl.DataFrame:
         said = pl.col("labels").struct.field(phrase) == 1
         positives.append(recording.filter(said).n_unique().alias(f"positives {phrase}"))
     noise = is_noise_recording()
-    return (
-        train.with_columns(_membership(train))
-        .group_by("td")
-        .agg(
-            noise.any().alias("pinned_train"),
-            (pl.col("part") == "train_dev").fill_null(False).any().alias("pinned_train_dev"),
-            (~noise).sum().alias("size"),
-            pl.col("id").min().alias("first_id"),
-            # Mirror rows stand with the source of the recordings that they render.
-            pl.coalesce(
-                pl.col("source").filter(pl.col("domain") == "general").min(), pl.col("source").min()
-            ).alias("stratum"),
-            *positives,
-        )
+    size = pl.col("duration_s") / 3600 if recipe.train_dev.hours else pl.col("duration_s").sign()
+    return train.group_by("td").agg(
+        noise.any().alias("pinned_train"),
+        (pl.col("part") == "train_dev").fill_null(False).any().alias("pinned_train_dev"),
+        size.filter(~noise).sum().alias("size"),
+        pl.col("id").min().alias("first_id"),
+        # Mirror rows stand with the source of the recordings that they render.
+        pl.coalesce(
+            pl.col("source").filter(pl.col("domain") == "general").min(), pl.col("source").min()
+        ).alias("stratum"),
+        *positives,
     )
 
 
@@ -142,18 +155,18 @@ def _fill(free: pl.DataFrame, share: float, target: float, chosen: set[int]) -> 
     picked = room.filter(pl.col("size").cum_sum().over("stratum") <= pl.col("_room"))
     done |= set(picked["td"].to_list())
     rest = free.filter(~pl.col("td").is_in(list(done)))
-    missing = target - int(free.filter(pl.col("td").is_in(list(done)))["size"].sum())
+    missing = target - float(free.filter(pl.col("td").is_in(list(done)))["size"].sum())
     more = rest.filter(pl.col("size") <= missing).filter(pl.col("size").cum_sum() <= missing)
     return done | set(more["td"].to_list())
 
 
-def _smallest(free: pl.DataFrame, total: int, recipe: PlanRecipe) -> set[int]:
+def _smallest(free: pl.DataFrame, total: float, recipe: PlanRecipe) -> set[int]:
     """In a small manifest even the smallest group is more than the share: take it if train stays larger."""
     if free.height > 1:
         smallest = free.sort("size", maintain_order=True).row(0, named=True)
         if 2 * smallest["size"] <= total:
             return {smallest["td"]}
     raise PlanError(
-        f"train_dev cannot be cut: the {total} training utterances form {free.height} groups by speaker, "
+        f"train_dev cannot be cut: the {total:g} training utterances form {free.height} groups by speaker, "
         f"none small enough for a share of {recipe.train_dev.share:g}; add other speakers to train"
     )

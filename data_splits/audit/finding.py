@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import polars as pl
 
+from data_splits.audit.limits import Limits
+
 MAX_IDS: Final = 100
-ERROR, WARNING = "error", "warning"
+ERROR, WARNING, INFO = "error", "warning", "info"
+# A regular expression that no text matches.
+_NOTHING: Final = r"[^\s\S]"
 # Roles in which a recording can take part in a row: as the row itself, or as something heard in it.
 ROLES: Final = ("id", "clean_parent", "noise_parent", "interferer_parent")
 
@@ -22,7 +26,7 @@ class Finding:
     rule: str
     """Kebab-case id of the rule."""
     severity: str
-    """`error` fails the audit, `warning` does not."""
+    """`error` fails the audit; `warning` weakens what a result says; `info` is worth knowing."""
     count: int
     """Rows concerned: those of dev and test where the rule is about them, else all."""
     ids: tuple[str, ...]
@@ -38,19 +42,72 @@ class Finding:
 
 
 class Audited:
-    """A manifest under audit, with the tables that several rules share."""
+    """A manifest under audit, with the tables that several rules share.
 
-    def __init__(self, frame: pl.DataFrame, measured: pl.DataFrame | None = None) -> None:
+    Args:
+        frame: rows as `read_manifest` gives them.
+        measured: what was found in the audio itself, where it was decoded.
+        limits: what each rule allows.
+        known: columns `value, name`: lower-case SHA-256 of public recordings, and what they are.
+    """
+
+    def __init__(
+        self,
+        frame: pl.DataFrame,
+        measured: pl.DataFrame | None = None,
+        limits: Limits | None = None,
+        known: pl.DataFrame | None = None,
+    ) -> None:
         side = pl.col("split").replace({"train_dev": "train"}).alias("side")
         self.frame = frame.with_columns(side)
         self.measured = measured
+        self.limits = limits or Limits()
+        self.known = known
+        self._hidden_values = _NOTHING
 
-    def values(self, column: str) -> pl.DataFrame:
-        """Columns `id, split, side, value` for every value of a column, lists exploded, nulls left out."""
-        rows = self.frame.select("id", "split", "side", pl.col(column).alias("value"))
+    def without(self, ids: Sequence[str], values: Sequence[str]) -> Audited:
+        """The manifest less the rows and the values that match one of the patterns (`*`, `?`)."""
+        shown = self.frame.filter(~pl.col("id").str.contains(_any_of(ids))).drop("side")
+        less = Audited(shown, self.measured, self.limits, self.known)
+        less._hidden_values = _any_of(values)
+        return less
+
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with a `value`, less the null and the hidden ones."""
+        rows = rows.drop_nulls("value")
+        if self._hidden_values == _NOTHING:
+            return rows
+        return rows.filter(~pl.col("value").str.contains(self._hidden_values))
+
+    def values(self, column: str, *further: str) -> pl.DataFrame:
+        """Columns `id, split, side, value, *further` for every value of a column, lists exploded, nulls left
+        out."""
+        rows = self.frame.select("id", "split", "side", pl.col(column).alias("value"), *further)
         if isinstance(self.frame.schema[column], pl.List):
             rows = rows.explode("value")
-        return rows.drop_nulls("value").with_columns(pl.col("value").cast(pl.String))
+        return self.named(rows.with_columns(pl.col("value").cast(pl.String)))
+
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        """The wake phrases that `labels` has a field for."""
+        labels = self.frame.schema["labels"]
+        return tuple(field.name for field in labels.fields) if isinstance(labels, pl.Struct) else ()
+
+    @cached_property
+    def phrases(self) -> tuple[str, ...]:
+        """The tasks that a score is claimed for: those of the limits, else the one most mirror rows say."""
+        if self.limits.phrases:
+            return tuple(task for task in self.tasks if task in self.limits.phrases)
+        mirror = self.frame.filter(pl.col("domain") == "mirror")
+        counts = {task: mirror.filter(label(task) == 1).height for task in self.tasks}
+        most = max(counts.values(), default=0)
+        return tuple(task for task, count in counts.items() if count == most > 0)
+
+    @cached_property
+    def spoken(self) -> pl.DataFrame:
+        """Columns `id, split, side, spoken`: transcripts in plain words, rows without one left out."""
+        rows = self.frame.select("id", "split", "side", plain_words(pl.col("text")).alias("spoken"))
+        return rows.filter(pl.col("spoken") != "")
 
     @cached_property
     def uses(self) -> pl.DataFrame:
@@ -61,6 +118,31 @@ class Audited:
 
 
 Rule = Callable[[Audited, str], Iterator[Finding]]
+
+
+def _any_of(patterns: Sequence[str]) -> str:
+    """A regular expression that matches a whole text which one of the patterns fits."""
+    if not patterns:
+        return _NOTHING
+    escaped = (pl.escape_regex(pattern) for pattern in patterns)
+    forms = (text.replace(r"\*", ".*").replace(r"\?", ".") for text in escaped)
+    return f"(?s)^(?:{'|'.join(forms)})$"
+
+
+def label(task: str) -> pl.Expr:
+    """The label of a task: 1, 0, or null where unknown."""
+    return pl.col("labels").struct.field(task)
+
+
+def recording() -> pl.Expr:
+    """What a row is a rendering of: its clean parent, or itself."""
+    return pl.coalesce("clean_parent", "id")
+
+
+def plain_words(text: pl.Expr) -> pl.Expr:
+    """Lower-case words parted by single spaces, whatever the case, punctuation and Unicode form were."""
+    folded = text.str.normalize("NFKC").str.to_lowercase()
+    return folded.str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ").str.strip_chars()
 
 
 def sort_ids(rows: pl.DataFrame, weight: str | None = None) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ _SPAN_TOLERANCE_S: Final = 0.01
 
 def exact_duplicate(audited: Audited, rule: str) -> Iterator[Finding]:
     """No identical audio in two splits: by file, by the manifest's hash, by the decoded samples."""
-    for rows, what in _identities(audited):
-        across = rows.filter(pl.col("split").n_unique().over("value") > 1)
+    for rows, what in identities(audited):
+        twins = rows.filter(pl.col("value").is_duplicated())
+        across = twins.filter(pl.col("split").n_unique().over("value") > 1)
         yield from report(
             across.with_columns(pl.len().over("value").alias("shared")),
             rule,
@@ -28,9 +29,14 @@ def exact_duplicate(audited: Audited, rule: str) -> Iterator[Finding]:
         )
 
 
-def _identities(audited: Audited) -> Iterator[tuple[pl.DataFrame, str]]:
+def identities(audited: Audited) -> Iterator[tuple[pl.DataFrame, str]]:
+    """What makes two rows the same audio: columns `id, split, side, value`, and what the value is."""
     plain = pl.col("value").str.replace_all(r"(^|/)(\./)+", "${1}").str.replace_all(r"/{2,}", "/")
-    yield audited.values("audio").with_columns(plain), "audio file"
+    files = audited.values("audio")
+    path = pl.col("value").str
+    if files.select((path.contains("./", literal=True) | path.contains("//", literal=True)).any()).item():
+        files = files.with_columns(plain)
+    yield files, "audio file"
     yield audited.values("pcm_sha256").with_columns(pl.col("value").str.to_lowercase()), "pcm_sha256"
     if audited.measured is not None:
         decoded = audited.measured.select("id", pl.col("decoded_sha256").alias("value")).drop_nulls("value")

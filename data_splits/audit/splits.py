@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from data_splits.audit.finding import ERROR, WARNING, Audited, Finding, crossing, report, sort_ids
+from data_splits.audit.identity import identities
 
 _IN_TRAIN = pl.col("split") == "train"
 _IN_TRAIN_DEV = pl.col("split") == "train_dev"
@@ -52,7 +53,8 @@ def split_missing(audited: Audited, rule: str) -> Iterator[Finding]:
 def train_dev_leak(audited: Audited, rule: str) -> Iterator[Finding]:
     """Train-dev is untouched: no utterance of it, and no other rendering of one, is trained on."""
     spoken = audited.uses.filter(pl.col("role").is_in(["id", "clean_parent"])).drop("role")
-    same = pl.concat([spoken, audited.values("audio"), audited.values("pcm_sha256")])
+    copies = [rows.select(spoken.columns) for rows, _ in identities(audited)]
+    same = pl.concat([spoken, *copies])
     remedy = "move every rendering of a recording to one of the two; data-splits plan does"
     yield from report(
         crossing(same, _IN_TRAIN, _IN_TRAIN_DEV),

@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="give every row its split, cutting no group",
         description="Join the recipe's sources and give every row its split. Groups (speakers, sessions, "
         "vehicles, noise recordings, cabins, parents) never cross the train side, dev and test; a part given "
-        "by the source is kept. Prints target against achieved.",
+        "by the source is kept. Prints target against achieved, and what shuffling all rows would have done.",
         epilog="example: data-splits plan mirror --source recordings.parquet --source drives.parquet "
         "--out plan.parquet",
     )
@@ -31,8 +31,9 @@ def run(args: argparse.Namespace) -> int:
     """Plan, write, and print the table."""
     import polars as pl
 
+    from data_splits.alternative import compare_with_shuffle
     from data_splits.manifest import write_manifest
-    from data_splits.plan import describe, make_plan
+    from data_splits.plan import describe, describe_strata, make_plan, with_units
     from data_splits.recipe import load_recipe
 
     recipe = load_recipe(args.recipe, sources=args.source)
@@ -44,13 +45,22 @@ def run(args: argparse.Namespace) -> int:
         tbl_rows=-1,
         tbl_cols=-1,
         tbl_width_chars=120,
+        fmt_str_lengths=60,
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
         tbl_formatting="ASCII_MARKDOWN",
         thousands_separator=",",
     ):
         print(describe(plan, list(recipe.train_dev.at_least)))
-    achieved = plan.frame.filter(pl.col("split") == "train_dev").height
-    print(f"train_dev: {achieved} rows for a wish of {plan.targets['train_dev']:.0f}")
+        if recipe.stratify:
+            print("mirror rows of each split by stratum, %:")
+            print(describe_strata(plan, recipe.stratify))
+        print("shuffling all rows, then splitting, would have made of dev and test:")
+        print(compare_with_shuffle(with_units(plan.frame, recipe.groups), recipe.groups, recipe.seed))
+    cut = plan.frame.filter(pl.col("split") == "train_dev")
+    achieved = (
+        f"{cut['duration_s'].sum() / 3600:.2f} hours" if recipe.train_dev.hours else f"{cut.height} rows"
+    )
+    print(f"train_dev: {achieved} for a wish of {plan.targets['train_dev']:.6g}")
     print(f"wrote {args.out}", file=sys.stderr)
     return 0

@@ -31,8 +31,13 @@ def found(frame: pl.DataFrame, measured: pl.DataFrame | None = None) -> dict[tup
     return {(finding.rule, finding.severity): finding for finding in audit(frame, measured)}
 
 
-def test_an_honest_manifest_has_no_findings(honest: pl.DataFrame) -> None:
-    assert audit(honest) == []
+def new(changed: pl.DataFrame, honest: pl.DataFrame) -> set[tuple[str, str]]:
+    """What is found in a changed manifest and not in the honest one, too small for some rules."""
+    return set(found(changed)) - set(found(honest))
+
+
+def test_an_honest_manifest_is_at_most_too_small(honest: pl.DataFrame) -> None:
+    assert {finding.rule for finding in audit(honest)} == {"class-balance", "power"}
 
 
 @pytest.mark.parametrize(
@@ -84,8 +89,7 @@ def test_a_noise_row_of_train_may_not_be_a_parent_in_dev(honest: pl.DataFrame) -
 
 
 def test_train_dev_must_be_there(honest: pl.DataFrame) -> None:
-    findings = found(honest.filter(pl.col("split") != "train_dev"))
-    assert set(findings) == {("train-dev-missing", "error")}
+    assert new(honest.filter(pl.col("split") != "train_dev"), honest) == {("train-dev-missing", "error")}
 
 
 @pytest.mark.parametrize(
@@ -101,11 +105,11 @@ def test_train_dev_must_be_there(honest: pl.DataFrame) -> None:
 def test_what_only_weakens_a_result_is_a_warning(
     honest: pl.DataFrame, row_id: str, values: dict, rule: str
 ) -> None:
-    assert set(found(put(honest, row_id, **values))) == {(rule, "warning")}
+    assert new(put(honest, row_id, **values), honest) == {(rule, "warning")}
 
 
 def test_an_empty_split_is_a_warning(honest: pl.DataFrame) -> None:
-    assert set(found(honest.filter(pl.col("split") != "dev"))) == {("split-missing", "warning")}
+    assert new(honest.filter(pl.col("split") != "dev"), honest) == {("split-missing", "warning")}
 
 
 def test_ids_are_bounded_and_start_with_dev_and_test(honest: pl.DataFrame) -> None:
@@ -128,7 +132,7 @@ def test_decoded_audio_is_compared(tmp_path: Path, make: Callable[..., pl.DataFr
             {"id": f"r{i}", "audio": f"{i}.wav", "split": split, "domain": domain, "speaker": f"s{i}"}
         )
     frame = make(*rows)
-    assert audit(frame, measure_audio(frame, tmp_path)) == []
+    assert {finding.severity for finding in audit(frame, measure_audio(frame, tmp_path))} == {"info"}
     soundfile.write(tmp_path / "2.flac", noise[0], 16_000)
     twin = put(frame, "r2", audio="2.flac")
     assert found(twin, measure_audio(twin, tmp_path))["exact-duplicate", "error"].ids == ("r2", "r0")
@@ -148,9 +152,10 @@ def test_half_a_million_rows_take_seconds(honest: pl.DataFrame) -> None:
     frame = honest.join(copies, how="cross").with_columns(
         (pl.col(name) + pl.col("copy")).alias(name) for name in own
     )
-    start_s = time.monotonic()
+    # Processor time of both cores, not the clock's: other work on the machine is no fault of the rules.
+    start_s = time.process_time()
     findings = audit(frame.drop("copy"))
-    assert time.monotonic() - start_s < 30
+    assert time.process_time() - start_s < 20
     assert [finding for finding in findings if finding.severity == "error"] == []
 
 

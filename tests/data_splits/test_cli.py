@@ -33,7 +33,7 @@ def test_warnings_alone_exit_0(
 ) -> None:
     write_manifest(honest.filter(pl.col("split") != "dev"), tmp_path / "m.jsonl")
     assert main(["audit", str(tmp_path / "m.jsonl")]) == 0
-    assert "warning: split-missing" in capsys.readouterr().out
+    assert "split-missing" in capsys.readouterr().out
 
 
 def test_json_is_all_there_is_on_standard_output(
@@ -45,6 +45,7 @@ def test_json_is_all_there_is_on_standard_output(
     report = json.loads(capsys.readouterr().out)
     assert report["summary"]["rows"] == honest.height
     assert report["summary"]["errors"] == 2
+    assert report["summary"]["failed"]
     by_rule = {finding["rule"]: finding for finding in report["findings"]}
     assert set(by_rule["vehicle-overlap"]) == {"rule", "severity", "count", "ids", "message", "remedy"}
     assert by_rule["integrity"]["count"] == honest.height

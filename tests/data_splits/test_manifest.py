@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data_splits import manifest
+from data_splits import files
 from data_splits.manifest import COLUMNS, ManifestError, read_manifest, write_manifest
 
 ROW: dict[str, Any] = {"id": "a", "audio": "a.wav", "duration_s": 1.5, "domain": "general", "split": "train"}
@@ -160,7 +160,7 @@ def test_a_failed_write_keeps_the_older_file(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(manifest.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_manifest(honest.head(3), path)
     assert path.read_bytes() == before
@@ -171,3 +171,38 @@ def test_an_invalid_frame_is_not_written(tmp_path: Path, honest: pl.DataFrame) -
     with pytest.raises(ManifestError, match="unique"):
         write_manifest(pl.concat([honest, honest]), tmp_path / "m.parquet")
     assert not list(tmp_path.iterdir())
+
+
+def test_lines_without_end_and_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    row = b'{"id": "a", "audio": "a.wav", "duration_s": 1.0, "domain": "general", "split": "train"}\n'
+    path.write_bytes(row + b'{"id": "' + b"x" * (5 << 20))
+    with pytest.raises(ManifestError, match=rf"m.jsonl: the line at byte {len(row)} is longer than"):
+        read_manifest(path)
+    latin = row.replace(b'"a"', b'"\xc3\xa4"') + row.replace(b"a.wav", b"\xe4.wav")
+    path.write_bytes(latin)
+    byte = latin.index(b"\xe4.wav")
+    with pytest.raises(ManifestError, match=rf"m.jsonl: byte {byte} is not UTF-8"):
+        read_manifest(path)
+    path.write_bytes(row.replace(b'"a"', b'"' + "ä".encode() * (2 << 20) + b'"') + row)
+    with pytest.raises(ManifestError, match="line at byte 0 is longer"):
+        read_manifest(path)
+
+
+def test_a_manifest_of_many_short_lines_passes_whatever_falls_on_the_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    row = '{{"id": "{}ä", "audio": "a.wav", "duration_s": 1.0, "domain": "general", "split": "train"}}\n'
+    path.write_text("".join(row.format(i) for i in range(30_000)), encoding="utf-8")
+    assert read_manifest(path).height == 30_000
+
+
+def test_a_damaged_parquet_and_a_loop_of_links_are_named(tmp_path: Path, honest: pl.DataFrame) -> None:
+    path = tmp_path / "m.parquet"
+    write_manifest(honest, path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ManifestError, match="m.parquet: not readable as Parquet"):
+        read_manifest(path)
+    loop = tmp_path / "loop.parquet"
+    loop.symlink_to(loop)
+    with pytest.raises(ManifestError, match="loop.parquet: no such file"):
+        read_manifest(loop)

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from data_splits.alternative import compare_with_shuffle
 from data_splits.audit import audit
 from data_splits.manifest import ManifestError, write_manifest
 from data_splits.plan import PlanError, make_plan
@@ -213,9 +214,78 @@ def test_a_plan_passes_the_audit(tmp_path: Path, make: Any) -> None:
     assert [finding for finding in audit(frame) if finding.severity == "error"] == []
 
 
+def test_all_mirror_rows_may_go_to_dev_and_test(planned: Any) -> None:
+    splits = planned(general(400), drives(400, 40), shares={"train": 0, "dev": 0.5, "test": 0.5})
+    assert counts(splits, "m") == {"train": 0, "train_dev": 0, "dev": 200, "test": 200}
+    assert load_recipe("mirror_eval").shares.train == 0
+
+
+def test_sizes_may_be_rows_or_hours(planned: Any) -> None:
+    splits = planned(general(400), drives(400, 200), rows={"dev": 60, "test": 20}, train_dev={"rows": 40})
+    assert (counts(splits, "m")["dev"], counts(splits, "m")["test"]) == (60, 20)
+    assert counts(splits, "")["train_dev"] == pytest.approx(40, abs=10)
+    rows = [row | {"duration_s": 36.0 if i % 2 else 3.6} for i, row in enumerate(drives(400, 400))]
+    hours = {"dev": 0.5, "test": 0.25}
+    splits = planned(general(400, duration_s=9.0), rows, hours=hours, train_dev={"hours": 0.2})
+    got = {"dev": 0.0, "test": 0.0}
+    for row in rows:
+        if splits[row["id"]] in got:
+            got[splits[row["id"]]] += row["duration_s"] / 3600
+    assert got == pytest.approx(hours, abs=0.02)
+    assert list(splits.values()).count("train_dev") in range(20, 101)
+
+
+def test_strata_are_spread_although_groups_are_whole(planned: Any) -> None:
+    rows = drives(800, 100)
+    for i, row in enumerate(rows):
+        # A speaker's drives are of one band: left to chance, bands would gather.
+        row |= {"speed_band": "fast" if i % 100 < 8 else "slow", "labels": {"smart mirror": int(i % 5 == 0)}}
+    for seed in range(3):
+        splits = planned(general(100), rows, stratify=["speed_band", "labels.smart mirror"], seed=seed)
+        fast = [
+            splits[row["id"]].replace("train_dev", "train") for row in rows if row["speed_band"] == "fast"
+        ]
+        assert (fast.count("train"), fast.count("dev"), fast.count("test")) == (32, 16, 16)
+
+
+def test_a_simulator_is_no_device_unit_and_a_day_may_be_a_group(planned: Any) -> None:
+    rows = drives(200, 200, device="sim-mirror")
+    assert counts(planned(general(50), rows), "m")["dev"] == 50
+    for i, row in enumerate(rows):
+        row |= {"device": f"unit{i % 40}", "recorded_at": f"2025-03-{1 + i % 20:02}T08:00:00Z"}
+    splits = planned(general(50), rows, groups=["speaker", "device", "day"], rows={"dev": 50, "test": 50})
+    for key in ("device", "recorded_at"):
+        sides: dict[str, set[str]] = {}
+        for row in rows:
+            sides.setdefault(row[key], set()).add(splits[row["id"]].replace("train_dev", "train"))
+        assert all(len(found) == 1 for found in sides.values())
+
+
+def test_too_large_demands_say_what_there_is(planned: Any) -> None:
+    with pytest.raises(PlanError, match="rows: dev 30 and test 20 ask for 50 rows .* have 40; .* add 10"):
+        planned(general(100), drives(40, 40), rows={"dev": 30, "test": 20})
+    with pytest.raises(PlanError, match="train_dev.rows asks for 90"):
+        planned(general(100), drives(40, 40), train_dev={"rows": 90})
+    with pytest.raises(PlanError, match="stratify: no source has a column 'colour'"):
+        planned(general(100), drives(40, 40), stratify=["colour"])
+
+
+def test_the_shuffle_beside_the_plan_counts_what_it_would_have_leaked(tmp_path: Path, make: Any) -> None:
+    make(*general(900), *drives(100, 20), require_split=False).write_parquet(tmp_path / "s.parquet")
+    frame = make_plan(PlanRecipe(sources=["s.parquet"]), tmp_path, tmp_path).frame
+    table = compare_with_shuffle(frame, ["speaker", "vehicle"], seed=1)
+    lines = {name: (planned, shuffled) for name, planned, shuffled in table.iter_rows()}
+    assert lines["all"] == (50, 50)
+    assert lines["mirror"][0] == 50
+    assert lines["mirror"][1] < 15
+    assert lines["whose speaker is in train"] == (0, lines["that share any of these with train"][1])
+    assert lines["whose speaker is in train"][1] > 40
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("sources: [a]\nrows: {dev: 1, test: 1}\nhours: {dev: 1, test: 1}", ["rows and hours", "keep one"]),
         ("sources: [a]\nshare: 1", ["unknown key 'share'"]),
         ("sources: [a]\ntrain_dev: {shares: 1}", ["unknown key 'train_dev.shares'"]),
         ("sources: [a]\nshares: {train: 0.9}", ["shares", "sum to 1.4"]),
