@@ -119,7 +119,7 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     rows = [row for row in rows if row["unfreeze"] != "none"] or list(rows)
     voices = list(dict.fromkeys(row["voices"] for row in rows))
     encoders = [name for name in dict.fromkeys(row["encoder"] for row in rows) if name != "scratch"]
-    figure = Figure(figsize=(3.2 * len(voices) + 0.8, 3.4), layout="constrained")
+    figure = Figure(figsize=(2.9 * len(voices) + 1.9, 3.4), layout="constrained")
     panels = figure.subplots(1, len(voices), sharey=True, squeeze=False)[0]
     for axes, count in zip(panels, voices, strict=True):
         mine = [row for row in rows if row["voices"] == count]
@@ -140,10 +140,12 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
                 means = [float(np.mean([y for x, y in points if x == place])) for place in places]
                 axes.plot(places, means, color=color, linewidth=1.5, label=depth)
                 axes.plot(*zip(*points, strict=True), "o", color=color, markersize=4)
-        axes.set_xticks(range(len(encoders)), encoders, rotation=20)
+        axes.set_xticks(range(len(encoders)), encoders, rotation=30, ha="right")
         axes.set_title(f"{count or 'all'} voice{'' if count == 1 else 's'}", fontsize=10)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("FRR in the cabin, %")
-    panels[-1].legend(fontsize=8, frameon=False)
+    figure.legend(
+        *panels[-1].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False
+    )
     figure.savefig(path, metadata={"Date": None})
