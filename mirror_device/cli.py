@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 
-from mirror_device import devices, listen, serve, status
+from mirror_device import devices, install_service, listen, serve, status
 
-SUBCOMMANDS = (listen, serve, status, devices)
+SUBCOMMANDS = (listen, serve, status, devices, install_service)
 
 
 def main(argv: list[str] | None = None) -> int:

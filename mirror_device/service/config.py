@@ -121,6 +121,17 @@ class Outlets(Struct, frozen=True, forbid_unknown_fields=True):
     """Prometheus, over HTTP; keep it on loopback."""
 
 
+class Reference(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the mirror itself plays, tapped before the loudspeaker: a word in it does not wake the mirror."""
+
+    source: Source
+    """The player's monitor as a microphone, or a socket that the player writes to; not ``none``."""
+    window_s: Annotated[float, Meta(gt=0, le=30)] = 2.0
+    """From the moment a word was played, so long it is not heard: the way through loudspeaker and cabin."""
+    threshold_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    """A word counts as played from this share of its threshold on."""
+
+
 class Capture(Struct, frozen=True, forbid_unknown_fields=True):
     """Triggers and near misses are kept for labelling. Nothing is, unless this is given."""
 
@@ -145,6 +156,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     preroll_s: Annotated[float, Meta(ge=0, le=10)] = 1.5
     """Sound before the end of the word that goes with an event."""
     capture: Capture | None = None
+    reference: Reference | None = None
 
 
 def load_config(path: Path) -> Config:

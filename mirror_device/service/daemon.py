@@ -85,7 +85,7 @@ class Daemon:
         """
         self.hub.start()
         try:
-            if self._config.source.kind == "none":
+            if self._config.source.kind in ("none", "socket"):  # sound may never come, or late
                 self._notify.ready()
             for sound in sounds:
                 if isinstance(sound, Gap):
