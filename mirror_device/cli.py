@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 
-from mirror_device import devices, install_service, listen, serve, status
+from mirror_device import bundle, devices, install_service, listen, serve, status
 
-SUBCOMMANDS = (listen, serve, status, devices, install_service)
+SUBCOMMANDS = (listen, serve, status, devices, install_service, bundle)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
         report = Reports()
         daemon = Daemon(config)
+        for note in daemon.notes:
+            report(note)
         for name, address in daemon.addresses.items():
             report(f"{name}: {address}")
         try:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from mirror_device.service.decision import Rules
+from mirror_device.update import FOLDER
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -147,7 +148,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     models: Annotated[list[Text], Meta(min_length=1, max_length=16)] = msgspec.field(
         default_factory=lambda: ["smart_mirror"]
     )
-    """Shipped models' names, or paths."""
+    """Shipped models' names, paths, or ``slot:NAME`` for what `mirror-device bundle` installed."""
+    slots: Path = FOLDER
+    """Folder of what was installed."""
     words: dict[str, Word] = {}
     """By phrase."""
     source: Source = Source()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mirror_device.logmel import frontend_constants
+from tests.mirror_device.served import Served
 
 TAIL_SHAPE = [1, 4, 40]
 LEVEL_SHAPE = [1, 1]
@@ -118,3 +120,17 @@ def beeps() -> np.ndarray:
         inside = (time_s >= start_s) & (time_s < start_s + 0.4)
         sound[inside] += 8000 * np.sin(2 * np.pi * 1000 * time_s[inside])
     return np.rint(sound).astype(np.int16)
+
+
+@pytest.fixture
+def serve(tmp_path: Path, tiny_model: Path) -> Iterator[Callable[..., Served]]:
+    started: list[Served] = []
+
+    def start(config: dict[str, Any] | None = None, stdout: int = subprocess.PIPE) -> Served:
+        started.append(Served(tmp_path, tiny_model, config or {}, stdout))
+        return started[-1]
+
+    yield start
+    for served in started:
+        served.process.kill()
+        served.process.wait()

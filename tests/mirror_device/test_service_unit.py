@@ -29,7 +29,7 @@ CONFIGS = {
     "pyaudio": "source: {kind: pyaudio}",
     "a service on loopback": "{source: {kind: none}, outlets: {wyoming: {}}}",
     "a broker": "outlets: {mqtt: {host: broker.local, password_file: /etc/mirror-device/secret}}",
-    "hook and capture": "outlets: {hook: {command: [aplay, a]}}\ncapture: {folder: /var/lib/mirror-device/kept}",
+    "a hook and capture": "outlets: {hook: {command: [a]}}\ncapture: {folder: /var/lib/mirror-device/x}",
 }
 MOST_EXPOSED = 2.0
 """Of systemd-analyze's 0 (locked in) to 10 (open)."""
