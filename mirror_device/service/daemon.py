@@ -278,16 +278,15 @@ class Daemon:
 
     def _replace_model(self, asked: dict[str, Any]) -> None:
         name, path = asked.get("name"), asked.get("path")
-        if not isinstance(name, str) or name not in self._config.models:
-            known = ", ".join(self._config.models)
-            raise ValueError(f"no model {str(name)[:80]!r} is configured; there are {known}")
-        if name.startswith(SLOT) and path is None:
-            source, detector = self._opened(name)
-        elif isinstance(path, str):
-            source, detector = path, Detector(Path(path))
-        else:
+        if not isinstance(name, str) or not (isinstance(path, str) or name.startswith(SLOT)):
             raise ValueError('give {"command": "model", "name": CONFIGURED, "path": FILE}')
-        self.ears.replace(name, source, detector)
+        detector = Detector(Path(path)) if isinstance(path, str) else None
+        if name not in self._config.models:
+            known = ", ".join(self._config.models)
+            raise ValueError(f"no model {name[:80]!r} is configured; there are {known}")
+        if detector is None:
+            path, detector = self._opened(name)
+        self.ears.replace(name, path, detector)
 
     def status(self) -> dict[str, Any]:
         """What it does, and how it fares."""

@@ -1,6 +1,8 @@
 """Installs a bundle again and again, and each time the power fails at another step of it.
 
-power_cut.py FOLDER BUNDLE   (test_bundle.py runs it; FOLDER has a version installed that passed its trial)
+power_cut.py FOLDER BUNDLE EVERY   (test_bundle.py runs it; EVERY 3 takes each third step)
+
+FOLDER has a version installed that passed its trial.
 
 A step is a call that reaches the disk: making, renaming or removing a name, writing (the power fails half-way
 through), syncing. What was written and not synced is lost: cut to half its length. Prints one JSON object a
@@ -118,7 +120,7 @@ def main() -> None:
         if status == 0:
             print(json.dumps({"steps": steps}))
             return
-        fatal += 1
+        fatal += int(sys.argv[3])
 
 
 if __name__ == "__main__":

@@ -221,17 +221,18 @@ def test_a_damaged_slot_gives_way(workshop: Workshop) -> None:
     assert "not the file that was installed" in notes[0]
 
 
-def test_every_power_cut_leaves_the_old_or_the_new(workshop: Workshop) -> None:
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 6])
+def test_every_power_cut_leaves_the_old_or_the_new(workshop: Workshop, every: int) -> None:
     workshop.install(workshop.bundle("0.9.0"))
     workshop.install(workshop.bundle("1.0.0"))
     workshop.slots.begin()
     workshop.slots.end_trial(passed=True)
     (workshop.folder / "slots" / "tiny" / "incoming").mkdir()  # an earlier cut left it
     program = Path(__file__).with_name("power_cut.py")
-    command = [sys.executable, program, workshop.folder / "slots", workshop.bundle("2.0.0")]
+    command = [sys.executable, program, workshop.folder / "slots", workshop.bundle("2.0.0"), str(every)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     *cuts, last = [json.loads(line) for line in done.stdout.splitlines()]
-    assert last["steps"] == len(cuts) - 1 >= 20, done.stderr
+    assert last["steps"] >= 20 and len(cuts) - 1 == -(-last["steps"] // every), done.stderr
     assert all(cut["status"] == 9 for cut in cuts[:-1]) and cuts[-1]["status"] == 0
     versions = [cut["after"]["version"] for cut in cuts]
     assert set(versions) == {"1.0.0", "2.0.0"} and versions == sorted(versions)
