@@ -111,7 +111,6 @@ class Daemon:
     def _hear(self, block: Block) -> None:
         first = self._steps == 0
         for step in self._whole_steps(block):
-            self._steps += 1
             self._ring.hear(step)
             self._level.hear(step)
             car = self._car
@@ -129,9 +128,10 @@ class Daemon:
                 muted,
                 car.speaking,
             )
-            for fired in self._decision.step(self._steps, self._latest, around):
+            for fired in self._decision.step(self._steps + 1, self._latest, around):
                 self._tell(fired, mutes)
             self._keep_what_is_due()
+            self._steps += 1  # not before it is decided on
             while self._on_trial and self._steps >= self._on_trial[0][0]:
                 self._end_trial(self._on_trial.pop(0)[1])
             self._notify.alive()
@@ -280,13 +280,11 @@ class Daemon:
         name, path = asked.get("name"), asked.get("path")
         if not isinstance(name, str) or not (isinstance(path, str) or name.startswith(SLOT)):
             raise ValueError('give {"command": "model", "name": CONFIGURED, "path": FILE}')
-        detector = Detector(Path(path)) if isinstance(path, str) else None
+        opened = (path, Detector(Path(path))) if isinstance(path, str) else None
         if name not in self._config.models:
             known = ", ".join(self._config.models)
             raise ValueError(f"no model {name[:80]!r} is configured; there are {known}")
-        if detector is None:
-            path, detector = self._opened(name)
-        self.ears.replace(name, path, detector)
+        self.ears.replace(name, *(opened or self._opened(name)))
 
     def status(self) -> dict[str, Any]:
         """What it does, and how it fares."""
