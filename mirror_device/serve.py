@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         for name, address in daemon.addresses.items():
             report(f"{name}: {address}")
         try:
-            daemon.run(open_source(config.source, stop, report), stop)
+            daemon.run(open_source(config.source, stop, report), stop, report)
         except SoundError as error:
             report(f"error: {error}")
             report.close()

@@ -126,11 +126,15 @@ class Reference(Struct, frozen=True, forbid_unknown_fields=True):
     """What the mirror itself plays, tapped before the loudspeaker: a word in it does not wake the mirror."""
 
     source: Source
-    """The player's monitor as a microphone, or a socket that the player writes to; not ``none``."""
+    """The player's monitor as a microphone, or a socket that the player writes to."""
     window_s: Annotated[float, Meta(gt=0, le=30)] = 2.0
     """From the moment a word was played, so long it is not heard: the way through loudspeaker and cabin."""
     threshold_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """A word counts as played from this share of its threshold on."""
+
+    def __post_init__(self) -> None:
+        if self.source.kind in ("none", "stdin"):
+            raise ValueError(f"a reference cannot be of kind {self.source.kind}")
 
 
 class Capture(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mirror_device.capture import Block
+from mirror_device.capture import Block, Report
 from mirror_device.detector import Detector
 from mirror_device.logmel import SAMPLE_RATE_HZ, STEP_SAMPLES
 from mirror_device.service.config import Config
@@ -25,8 +25,9 @@ from mirror_device.service.level import Level
 from mirror_device.service.mqtt import MqttOutlet
 from mirror_device.service.notify import Notify
 from mirror_device.service.outlets import CommandHook, Heard, JsonLines, Outlet
+from mirror_device.service.reference import Playback
 from mirror_device.service.ring import Ring
-from mirror_device.service.sources import Gap, Sound
+from mirror_device.service.sources import Gap, Sound, open_source
 from mirror_device.service.voice import VoicePeer, information
 from mirror_device.service.wyoming import Event
 from mirror_device.stop import Stop
@@ -79,15 +80,23 @@ class Daemon:
         self._mqtt: MqttOutlet | None = None
         self._keeper = None if config.capture is None else Keeper(config.capture)
         self._due: list[tuple[int, Heard]] = []
+        self._playback = (
+            None
+            if config.reference is None
+            else Playback(config.reference, self.ears.rules, self._new_detectors(), lambda: self._steps)
+        )
         self.addresses: dict[str, str] = {}
         self._open_outlets()
 
-    def run(self, sounds: Iterable[Sound], stop: Stop) -> None:
+    def run(self, sounds: Iterable[Sound], stop: Stop, report: Report) -> None:
         """Listens until the sound ends or a stop is asked for.
 
         Raises SoundError.
         """
         self.hub.start()
+        reference = self._config.reference
+        if self._playback is not None and reference is not None:
+            self._playback.start(lambda: open_source(reference.source, stop, report), stop, report)
         try:
             if self._config.source.kind in ("none", "socket"):  # sound may never come, or late
                 self._notify.ready()
@@ -127,6 +136,7 @@ class Daemon:
                 car.speed_kmh,
                 muted,
                 car.speaking,
+                self._playback.words(self._steps) if self._playback is not None else frozenset(),
             )
             for fired in self._decision.step(self._steps + 1, self._latest, around):
                 self._tell(fired, mutes)
@@ -285,10 +295,14 @@ class Daemon:
             known = ", ".join(self._config.models)
             raise ValueError(f"no model {name[:80]!r} is configured; there are {known}")
         self.ears.replace(name, *(opened or self._opened(name)))
+        if self._playback is not None:
+            self._playback.use(self._new_detectors())
 
     def status(self) -> dict[str, Any]:
         """What it does, and how it fares."""
         counts = dict(self._counts) | {key.replace(" ", "_"): n for key, n in self.hub.counts.items()}
+        if self._playback is not None:
+            counts |= {f"reference_{key}": n for key, n in self._playback.counts.items()}
         for outlet in self._outlets:
             counts |= {f"{type(outlet).__name__}_{key}": n for key, n in outlet.counts.items()}
         return {

@@ -103,6 +103,26 @@ def test_its_own_voice_and_the_speed(serve: Callable[..., Served], beeps: np.nda
     assert [round(event["time_s"]) for event in served.end()] == [5]
 
 
+def test_what_it_plays_itself_does_not_wake_it(
+    serve: Callable[..., Served], beeps: np.ndarray, tmp_path: Path
+) -> None:
+    """The player's sound comes by a socket, before the microphone hears it; a word of somebody else wakes."""
+    address = tmp_path / "played"
+    source = {"kind": "socket", "address": f"unix://{address}"}
+    served = serve({"reference": {"source": source, "window_s": 1.0}})
+    until(address.exists)
+    first, second = beeps[: round(2.4 * 16000)], beeps[round(2.4 * 16000) :]
+    with socket.socket(socket.AF_UNIX) as player:
+        player.connect(str(address))
+        served.hear(first[:30000])
+        served.has_heard(1.84)
+        player.sendall(first.astype("<i2").tobytes())
+        until(lambda: served.ask(command="status")["counts"].get("reference_played"))
+        served.hear(np.concatenate([first[30000:], second]))
+        served.has_heard(7.9)
+    assert [round(event["time_s"]) for event in served.end()] == [5]
+
+
 @pytest.mark.parametrize(
     "command, words",
     [
