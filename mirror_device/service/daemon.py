@@ -311,6 +311,7 @@ class Daemon:
             "heard_s": round(self._steps * STEP_SAMPLES / SAMPLE_RATE_HZ, 2),
             "level_dbfs": round(self._level.now_dbfs, 1),
             "noise_dbfs": round(self._level.noise_dbfs, 1),
+            "thresholds": {word: rule.threshold for word, rule in self.ears.rules.items()},
             "scores": {word: round(score, 4) for word, score in self._latest.items()},
             "muted": self._car.muted,
             "speaking": self._car.speaking,
