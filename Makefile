@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target makes its own environment in .venv first; a second run skips what is done.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test arm slow lint format transfer score results shipped-model clean distclean
+.PHONY: help setup demo test arm faults soak fuzz deb slow lint format transfer score results shipped-model clean distclean
 
 BIN := .venv/bin
 BUILD := build
@@ -25,6 +25,9 @@ test: ## the fast tests, the linter and the type checker, at most 10 minutes
 
 arm: setup ## what the daemon costs on an emulated Cortex-A53, and that it computes the same there (MODEL=file.onnx)
 	@sh ci/arm/arm.sh
+
+faults: setup ## every fault of the device's suite, the slow ones too, and the table of what was seen
+	$(BIN)/pytest -m fault tests/mirror_device
 
 slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,19 +18,38 @@ SERVE = [sys.executable, "-m", "mirror_device.cli", "serve"]
 
 
 class Served:
-    """A daemon that hears what `hear` gives it."""
+    """A daemon that hears what `hear` gives it.
 
-    def __init__(self, folder: Path, model: Path, config: dict[str, Any], stdout: int) -> None:
+    Args:
+        folder: of its configuration and its control socket.
+        model: it listens with.
+        config: beside model, standard input and control socket.
+        stdout, stderr: as of subprocess.Popen.
+        prefix: a command that runs it.
+        environment: beside this process's.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: Path,
+        config: dict[str, Any],
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+        prefix: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.control_path = folder / "control"
         outlets = {"control": f"unix://{self.control_path}", **config.pop("outlets", {})}
         document = {"models": [str(model)], "source": {"kind": "stdin"}, "outlets": outlets, **config}
         path = folder / "mirror.yaml"
         path.write_text(json.dumps(document))  # JSON is YAML
         self.process = subprocess.Popen(
-            [*SERVE, str(path)],
+            [*prefix, *SERVE, str(path)],
             stdin=subprocess.PIPE,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, **(environment or {})},
         )
         assert self.process.stdin is not None
         self.stdin = self.process.stdin
@@ -76,3 +96,8 @@ def line_of(sock: socket.socket) -> bytes:
         assert part
         content += part
     return content
+
+
+def wyoming(address: str) -> socket.socket:
+    host, port = address.removeprefix("tcp://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)

@@ -120,6 +120,9 @@ def wait_for(true: object, seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.fault(
+    "audio loop frozen (SIGSTOP), or no sound", "the watchdog kills it and it listens again within 5 s"
+)
 @pytest.mark.parametrize("fault", ["stopped", "no sound"])
 def test_a_frozen_daemon_is_killed_and_listens_again(
     fault: str, tmp_path: Path, tiny_model: Path, paced: tuple[int, threading.Event]
