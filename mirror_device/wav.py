@@ -112,6 +112,8 @@ def _format(body: bytes) -> tuple[int, int, int, int]:
         code = struct.unpack("<H", body[24:26])[0]  # the sub-format's GUID begins with the plain code
     if (code, bits) not in {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64)}:
         raise SoundError(f"WAV format {code} with {bits} bits is not read: {REMEDY}")
+    if rate_hz == 0:
+        raise SoundError(f"a sample rate of 0 Hz: {REMEDY}")
     if channels == 0 or frame_bytes != channels * bits // 8:
         raise SoundError(f"{channels} channels of {bits} bits in frames of {frame_bytes} bytes: {REMEDY}")
     return code, channels, rate_hz, bits
