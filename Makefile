@@ -29,6 +29,9 @@ arm: setup ## what the daemon costs on an emulated Cortex-A53, and that it compu
 faults: setup ## every fault of the device's suite, the slow ones too, and the table of what was seen
 	$(BIN)/pytest -m fault tests/mirror_device
 
+deb: setup ## a Debian package for arm64 in build/deb, tried in the emulated tree of make arm
+	@sh ci/deb.sh
+
 HOURS ?= 24
 PACED ?= 20
 soak: setup ## a day of noise through the daemon, then PACED minutes in real time: memory, descriptors, backlog

@@ -27,6 +27,8 @@ RATE_HZ, STEP = 16000, 1280
 BLOCK_S = 30
 MOST_GROWTH_MB_A_DAY = 1.0
 MOST_WAITING_S = 0.4
+OPEN_FOR_A_MOMENT = 2
+"""Descriptors: a recording that is being written, a client that has just gone."""
 
 
 class Noise:
@@ -34,7 +36,7 @@ class Noise:
 
     def __init__(self) -> None:
         self._rng = np.random.default_rng(0)
-        spectrum = np.fft.rfft(self._rng.standard_normal(600 * RATE_HZ))
+        spectrum = np.fft.rfft(self._rng.standard_normal(120 * RATE_HZ))
         shape = 1 / np.maximum(np.arange(len(spectrum)) / len(spectrum) * RATE_HZ / 2, 50.0)
         road = np.fft.irfft(spectrum * shape)
         self._road = (road / road.std()).astype(np.float32)
@@ -129,14 +131,14 @@ def main() -> int:
         last = daemon.look()
         daemon.process.communicate(timeout=20)
     slope = slope_mb_a_day(looks)
-    descriptors = {look["descriptors"] for look in looks[1:]}
+    descriptors = [look["descriptors"] for look in looks[1:]]
     waited = sorted(waiting_s) or [0.0]
     result = {
         "audio_h": round(last["heard_s"] / 3600, 2),
         "times_real_time": round(blocks * BLOCK_S / fast_s),
         "resident_mb": [round(looks[1]["resident_mb"], 1), round(last["resident_mb"], 1)],
         "slope_mb_a_day": round(slope, 2),
-        "descriptors": sorted(descriptors),
+        "descriptors": [min(descriptors), max(descriptors)],
         "answer_ms_p50": round(float(np.median([look["answer_ms"] for look in looks])), 2),
         "waiting_s_p50": round(waited[len(waited) // 2], 2),
         "waiting_s_p99": round(waited[len(waited) * 99 // 100], 2),
@@ -146,7 +148,7 @@ def main() -> int:
     steady = args.hours < 1 or slope < MOST_GROWTH_MB_A_DAY
     result["passed"] = bool(
         steady
-        and len(descriptors) == 1
+        and max(descriptors) - min(descriptors) <= OPEN_FOR_A_MOMENT
         and result["waiting_s_p99"] < MOST_WAITING_S
         and result["status"] == 0
     )

@@ -122,7 +122,8 @@ def _format(body: bytes) -> tuple[int, int, int, int]:
 def _decode(content: bytes, code: int, bits: int) -> NDArray[Any]:
     """Bytes to a flat array: int16 as it is, everything else float32 in int16 scale."""
     if code == FLOAT:
-        return np.frombuffer(content, f"<f{bits // 8}").astype(np.float32) * np.float32(32768.0)
+        with np.errstate(over="ignore"):  # becomes infinity, which is refused
+            return np.frombuffer(content, f"<f{bits // 8}").astype(np.float32) * np.float32(32768.0)
     if bits == 16:
         return np.frombuffer(content, "<i2").astype(np.int16, copy=False)
     if bits == 8:  # the only unsigned one

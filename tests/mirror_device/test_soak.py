@@ -11,8 +11,9 @@ SOAK = Path(__file__).resolve().parent.parent.parent / "ci" / "soak.py"
 
 
 def test_a_small_soak() -> None:
-    command = [sys.executable, SOAK, "--hours", "0.2", "--paced-minutes", "0.05"]
+    command = [sys.executable, SOAK, "--hours", "0.05", "--paced-minutes", "0.05"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["status"] == 0 and result["detections_in_noise"] == 0, done.stderr
-    assert len(result["descriptors"]) == 1 and result["audio_h"] == 0.2
+    least, most = result["descriptors"]
+    assert most - least <= 2 and 0.08 < result["audio_h"] < 0.09
