@@ -58,7 +58,7 @@ Priority: optional
 Description: wake-word daemon of a rear-view mirror
  Hears its wake word in a driving car and tells whoever wants to know.
 CONTROL
-dpkg-deb --root-owner-group --build "$stage" "$package" >/dev/null
+dpkg-deb --root-owner-group -Zgzip --build "$stage" "$package" >/dev/null
 say "$package, $(du -k "$package" | cut -f1) kB"
 
 [ -e "$root/.complete" ] && command -v qemu-aarch64 >/dev/null || { say "no arm64 tree to try it in: make arm"; exit 0; }
