@@ -53,7 +53,12 @@ class Served:
         )
         assert self.process.stdin is not None
         self.stdin = self.process.stdin
-        until(self.control_path.exists, process=self.process)
+        until(self._answers, process=self.process)
+
+    def _answers(self) -> bool:
+        """The socket has a name a moment before it can be connected to."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            return sock.connect_ex(str(self.control_path)) == 0
 
     def hear(self, sound: np.ndarray) -> None:
         self.stdin.write(sound.astype("<i2").tobytes())

@@ -150,4 +150,6 @@ def test_a_frozen_daemon_is_killed_and_listens_again(
         assert first.ended_s is not None and first.ended_s - frozen_s < watchdog_s + 0.5
         wait_for(lambda: len(supervisor.lives) > 1 and len(supervisor.lives[-1].pets_s) >= 3)
         again = supervisor.lives[-1]
-        assert again.ready_s is not None and again.ready_s - first.ended_s < 5
+        assert again.ready_s is not None and first.ready_s is not None
+        # On a machine that is busy with other things, the start itself may take longer.
+        assert again.ready_s - first.ended_s < max(5.0, 1.5 * (first.ready_s - first.started_s))
