@@ -1,6 +1,6 @@
 # `make` lists the targets. Every target makes its own environment in .venv first; a second run skips what is done.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test arm slow lint format transfer score results shipped-model clean distclean
+.PHONY: help setup demo test arm faults soak fuzz deb slow lint format transfer score results shipped-model clean distclean
 
 BIN := .venv/bin
 BUILD := build
@@ -25,6 +25,27 @@ test: ## the fast tests, the linter and the type checker, at most 10 minutes
 
 arm: setup ## what the daemon costs on an emulated Cortex-A53, and that it computes the same there (MODEL=file.onnx)
 	@sh ci/arm/arm.sh
+
+faults: setup ## every fault of the device's suite, the slow ones too, and the table of what was seen
+	$(BIN)/pytest -m fault tests/mirror_device
+
+deb: setup ## a Debian package for arm64 in build/deb, tried in the emulated tree of make arm
+	@sh ci/deb.sh
+
+HOURS ?= 24
+PACED ?= 20
+soak: setup ## a day of noise through the daemon, then PACED minutes in real time: memory, descriptors, backlog
+	$(BIN)/python ci/soak.py --hours $(HOURS) --paced-minutes $(PACED) --model $(or $(MODEL),smart_mirror)
+
+SECONDS ?= 60
+fuzz: setup ## coverage-guided fuzzing of every parser of outside bytes, SECONDS each; finds go to build/fuzz
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install -q "atheris>=3"
+	@mkdir -p $(BUILD)/fuzz
+	@for target in wyoming control config model bundle wav; do \
+	    $(BIN)/python ci/fuzz/fuzz.py run $$target $(BUILD)/fuzz $(SECONDS) 2>&1 | \
+	        grep -E "stat::number_of_executed_units|ERROR|Uncaught|cov:.*DONE" | sed "s/^/$$target: /"; \
+	    ! ls $(BUILD)/fuzz/$$target-* 2>/dev/null || exit 1; \
+	done
 
 slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow

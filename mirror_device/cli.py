@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 
-from mirror_device import devices, listen, serve, status
+from mirror_device import bench, bundle, devices, install_service, listen, meter, selftest, serve, status
 
-SUBCOMMANDS = (listen, serve, status, devices)
+SUBCOMMANDS = (listen, serve, status, meter, devices, selftest, bench, bundle, install_service)
 
 
 def main(argv: list[str] | None = None) -> int:

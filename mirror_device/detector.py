@@ -89,6 +89,16 @@ class Detector:
         return dict(self._model.metadata.raw)
 
     @property
+    def path(self) -> Path:
+        """The model's file."""
+        return self._model.path
+
+    @property
+    def engine(self) -> str:
+        """What runs its network: native, numpy or onnxruntime."""
+        return self._model.engine_name
+
+    @property
     def step_s(self) -> float:
         """Seconds of sound for each row of scores."""
         return STEP_SAMPLES / SAMPLE_RATE_HZ

@@ -39,6 +39,16 @@ def add_parser(sub: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--threshold", type=float, help="fire from this score, 0 to 1, instead of the model's own"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON lines: the default, and the only output")
+    parser.set_defaults(run=run)
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `open_blocks` opens, and the model that hears it."""
     parser.add_argument(
         "source",
         nargs="?",
@@ -49,37 +59,34 @@ def add_parser(sub: Any) -> None:
         "--model", default="smart_mirror", help="a shipped model or an .onnx file (%(default)s)"
     )
     parser.add_argument(
-        "--threshold", type=float, help="fire from this score, 0 to 1, instead of the model's own"
-    )
-    parser.add_argument(
         "--backend",
         choices=("sounddevice", "pyaudio"),
         default="sounddevice",
         help="microphone (%(default)s)",
     )
     parser.add_argument("--device", help="microphone: its number or a part of its name")
-    parser.add_argument("--json", action="store_true", help="JSON lines: the default, and the only output")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns the exit status. Raises ValueError (ModelError, SoundError) for unusable input."""
     from mirror_device.stop import Stop
 
-    if args.device is not None and args.source is not None:
-        raise ValueError(f"--device {args.device} and the source {args.source}: give only one of them")
     with Stop() as stop:  # before the slow imports: a signal may come at any time
         from mirror_device.detector import Detector
 
         detector = Detector(args.model, threshold=args.threshold)
         model = f"{detector.metadata['name']} {detector.metadata['version']}"
         try:
-            for seq, detection in enumerate(detections(detector, _blocks(args, stop), stop), start=1):
+            for seq, detection in enumerate(detections(detector, open_blocks(args, stop), stop), start=1):
                 _write_line(event_line(detection, model, seq))
         except BrokenPipeError:
-            # The reader went away, which is how a pipe ends; nothing may be flushed into it at exit either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            let_go_of_output()
     return 0
+
+
+def let_go_of_output() -> None:
+    """Its reader went away, which is how a pipe ends; nothing may be flushed into it at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def detections(detector: Detector, blocks: Iterator[Block], stop: Stop) -> Iterator[Detection]:
@@ -112,9 +119,12 @@ def _write_line(line: str) -> None:
     sys.stdout.flush()
 
 
-def _blocks(args: argparse.Namespace, stop: Stop) -> Iterator[Block]:
-    """Open the source that the arguments name."""
+def open_blocks(args: argparse.Namespace, stop: Stop) -> Iterator[Block]:
+    """Open the source that the arguments name. Raises ValueError: two, or one that is unusable."""
     from mirror_device import capture
+
+    if args.device is not None and args.source is not None:
+        raise ValueError(f"--device {args.device} and the source {args.source}: give only one of them")
 
     if args.source == "-":
         return capture.stdin_blocks(stop, capture.warn)

@@ -95,6 +95,8 @@ def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise ModelError(f"{path}: a folder, not a model file: name the .onnx file in it")
+        if path.exists() and not path.is_file():  # opening a pipe waits for who writes to it, for ever
+            raise ModelError(f"{path}: a pipe or a device, not a model file: copy the model to a file")
         size_bytes = path.stat().st_size
         if size_bytes > MAX_FILE_BYTES:
             raise ModelError(
@@ -102,7 +104,7 @@ def _read(path: Path) -> bytes:
                 "give a file that 'wakeword quantize' wrote"
             )
         with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)  # bounded: a pipe or device has no size beforehand
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as exc:
         raise ModelError(
             f"{path}: cannot be read ({exc.strerror}): check the path and its permissions"

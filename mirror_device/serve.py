@@ -8,7 +8,10 @@ import queue
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mirror_device.service.config import Config
 
 EPILOG = """\
 examples:
@@ -57,15 +60,10 @@ def run(args: argparse.Namespace) -> int:
     from mirror_device.stop import Stop
 
     with Stop() as stop:  # before the slow imports: a signal may come at any time
-        try:
-            from mirror_device.service.config import Config, load_config, to_document, validated
-        except ImportError as error:
-            raise ValueError(
-                f"serve needs its extra: pip install 'rearview-wakeword[serve]' ({error})"
-            ) from error
-        config = load_config(args.config) if args.config is not None else Config()
-        document = to_document(config)
-        config = validated(_given(document, args), "command line")
+        config = service_config(args.config)
+        from mirror_device.service.config import to_document, validated
+
+        config = validated(_given(to_document(config), args), "command line")
         if args.check:
             print("the configuration is good", file=sys.stderr)
             return 0
@@ -75,16 +73,29 @@ def run(args: argparse.Namespace) -> int:
 
         report = Reports()
         daemon = Daemon(config)
+        for note in daemon.notes:
+            report(note)
         for name, address in daemon.addresses.items():
             report(f"{name}: {address}")
         try:
-            daemon.run(open_source(config.source, stop, report), stop)
+            daemon.run(open_source(config.source, stop, report), stop, report)
         except SoundError as error:
             report(f"error: {error}")
             report.close()
             return NO_SOUND
         report.close()
         return 0
+
+
+def service_config(path: Path | None) -> Config:
+    """A configuration file, or the defaults. Raises ValueError: cannot be used, or the extra is missing."""
+    try:
+        from mirror_device.service.config import Config, load_config
+    except ImportError as error:
+        raise ValueError(
+            f"this needs the serve extra: pip install 'rearview-wakeword[serve]' ({error})"
+        ) from error
+    return Config() if path is None else load_config(path)
 
 
 def _given(document: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ending within a second of SIGTERM or SIGINT, whatever the program is blocked in."""
+"""Ending within a second of SIGTERM, SIGINT or SIGHUP, whatever the program is blocked in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GRACE_S = 0.5
 
 
 class Stop:
-    """Context manager that turns SIGTERM and SIGINT into a flag and a readable file descriptor.
+    """Context manager that turns SIGTERM, SIGINT and SIGHUP into a flag and a readable file descriptor.
 
     A loop looks at `requested`, or waits on `fileno` beside its input. Where the main thread cannot look,
     inside PortAudio or a write to a full pipe, a watching thread ends the process with exit status 0 after
@@ -34,7 +34,7 @@ class Stop:
         if threading.current_thread() is threading.main_thread():
             os.set_blocking(self._write_fd, False)
             self._previous_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 self._previous[number] = signal.signal(number, self._handle)
         self._watcher = threading.Thread(target=self._watch, name="stop-watcher", daemon=True)
         self._watcher.start()

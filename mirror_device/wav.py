@@ -112,6 +112,8 @@ def _format(body: bytes) -> tuple[int, int, int, int]:
         code = struct.unpack("<H", body[24:26])[0]  # the sub-format's GUID begins with the plain code
     if (code, bits) not in {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64)}:
         raise SoundError(f"WAV format {code} with {bits} bits is not read: {REMEDY}")
+    if rate_hz == 0:
+        raise SoundError(f"a sample rate of 0 Hz: {REMEDY}")
     if channels == 0 or frame_bytes != channels * bits // 8:
         raise SoundError(f"{channels} channels of {bits} bits in frames of {frame_bytes} bytes: {REMEDY}")
     return code, channels, rate_hz, bits
@@ -120,7 +122,8 @@ def _format(body: bytes) -> tuple[int, int, int, int]:
 def _decode(content: bytes, code: int, bits: int) -> NDArray[Any]:
     """Bytes to a flat array: int16 as it is, everything else float32 in int16 scale."""
     if code == FLOAT:
-        return np.frombuffer(content, f"<f{bits // 8}").astype(np.float32) * np.float32(32768.0)
+        with np.errstate(over="ignore"):  # becomes infinity, which is refused
+            return np.frombuffer(content, f"<f{bits // 8}").astype(np.float32) * np.float32(32768.0)
     if bits == 16:
         return np.frombuffer(content, "<i2").astype(np.int16, copy=False)
     if bits == 8:  # the only unsigned one

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from mirror_device.service.decision import Rules
+from mirror_device.update import FOLDER
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -121,6 +122,21 @@ class Outlets(Struct, frozen=True, forbid_unknown_fields=True):
     """Prometheus, over HTTP; keep it on loopback."""
 
 
+class Reference(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the mirror itself plays, tapped before the loudspeaker: a word in it does not wake the mirror."""
+
+    source: Source
+    """The player's monitor as a microphone, or a socket that the player writes to."""
+    window_s: Annotated[float, Meta(gt=0, le=30)] = 2.0
+    """From the moment a word was played, so long it is not heard: the way through loudspeaker and cabin."""
+    threshold_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    """A word counts as played from this share of its threshold on."""
+
+    def __post_init__(self) -> None:
+        if self.source.kind in ("none", "stdin"):
+            raise ValueError(f"a reference cannot be of kind {self.source.kind}")
+
+
 class Capture(Struct, frozen=True, forbid_unknown_fields=True):
     """Triggers and near misses are kept for labelling. Nothing is, unless this is given."""
 
@@ -136,7 +152,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     models: Annotated[list[Text], Meta(min_length=1, max_length=16)] = msgspec.field(
         default_factory=lambda: ["smart_mirror"]
     )
-    """Shipped models' names, or paths."""
+    """Shipped models' names, paths, or ``slot:NAME`` for what `mirror-device bundle` installed."""
+    slots: Path = FOLDER
+    """Folder of what was installed."""
     words: dict[str, Word] = {}
     """By phrase."""
     source: Source = Source()
@@ -145,6 +163,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     preroll_s: Annotated[float, Meta(ge=0, le=10)] = 1.5
     """Sound before the end of the word that goes with an event."""
     capture: Capture | None = None
+    reference: Reference | None = None
 
 
 def load_config(path: Path) -> Config:

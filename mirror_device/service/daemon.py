@@ -12,26 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from mirror_device.capture import Block
+from mirror_device.capture import Block, Report
 from mirror_device.detector import Detector
-from mirror_device.errors import ModelError
 from mirror_device.logmel import SAMPLE_RATE_HZ, STEP_SAMPLES
 from mirror_device.service.config import Config
 from mirror_device.service.decision import Decision, Fired, Surround
 from mirror_device.service.doors import ControlPeer, MetricsPeer, metrics_text
-from mirror_device.service.ears import Ears
+from mirror_device.service.ears import WARM_STEPS, Ear, Ears
 from mirror_device.service.hub import Hub
 from mirror_device.service.keeper import Keeper
 from mirror_device.service.level import Level
 from mirror_device.service.mqtt import MqttOutlet
 from mirror_device.service.notify import Notify
 from mirror_device.service.outlets import CommandHook, Heard, JsonLines, Outlet
+from mirror_device.service.reference import Playback
 from mirror_device.service.ring import Ring
-from mirror_device.service.sources import Gap, Sound
+from mirror_device.service.sources import Gap, Sound, open_source
 from mirror_device.service.voice import VoicePeer, information
 from mirror_device.service.wyoming import Event
 from mirror_device.stop import Stop
+from mirror_device.update.slots import Slots, open_slot
 
+SLOT = "slot:"
 VERSION = "0.1.0"
 CHUNK_SAMPLES = 1600
 """Of the pre-roll that Wyoming clients are sent."""
@@ -58,13 +60,16 @@ class Daemon:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self.ears = Ears(config.models, config.words)
+        self.notes: list[str] = []
+        """What had to be done to open the models, for a log."""
+        self._on_trial: list[tuple[int, Slots]] = []
+        self._steps = 0
+        self.ears = Ears([Ear(name, *self._opened(name)) for name in config.models], config.words)
         self._decision = Decision(config.decision.rules(), self.ears.rules)
         kept_s = config.capture.before_s + config.capture.after_s if config.capture else 0.0
         self._level, self._ring = Level(), Ring(max(config.preroll_s, kept_s) + 1.0)
         self._car, self._counts = Car(), Counter[str]()
         self._sequence = itertools.count(1)
-        self._steps = 0
         self._pending = np.zeros(0, np.int16)
         self._latest: dict[str, float] = {}
         self._mutes_met = 0
@@ -75,18 +80,28 @@ class Daemon:
         self._mqtt: MqttOutlet | None = None
         self._keeper = None if config.capture is None else Keeper(config.capture)
         self._due: list[tuple[int, Heard]] = []
+        self._playback = (
+            None
+            if config.reference is None
+            else Playback(config.reference, self.ears.rules, self._new_detectors(), lambda: self._steps)
+        )
         self.addresses: dict[str, str] = {}
         self._open_outlets()
 
-    def run(self, sounds: Iterable[Sound], stop: Stop) -> None:
+    def run(self, sounds: Iterable[Sound], stop: Stop, report: Report) -> None:
         """Listens until the sound ends or a stop is asked for.
 
         Raises SoundError.
         """
         self.hub.start()
+        reference = self._config.reference
+        if self._playback is not None and reference is not None:
+            self._playback.start(lambda: open_source(reference.source, stop, report), stop, report)
         try:
-            if self._config.source.kind == "none":
+            if self._config.source.kind in ("none", "socket"):  # sound may never come, or late
                 self._notify.ready()
+                while self._on_trial:
+                    self._end_trial(self._on_trial.pop()[1])
             for sound in sounds:
                 if isinstance(sound, Gap):
                     self._begin_anew(sound)
@@ -94,6 +109,8 @@ class Daemon:
                     self._hear(sound)
                 if stop.requested:
                     break
+            for _, slots in self._on_trial:
+                slots.end_trial(passed=False)
         finally:
             self._notify.stopping()
             for outlet in self._outlets:
@@ -103,7 +120,6 @@ class Daemon:
     def _hear(self, block: Block) -> None:
         first = self._steps == 0
         for step in self._whole_steps(block):
-            self._steps += 1
             self._ring.hear(step)
             self._level.hear(step)
             car = self._car
@@ -120,10 +136,14 @@ class Daemon:
                 car.speed_kmh,
                 muted,
                 car.speaking,
+                self._playback.words(self._steps) if self._playback is not None else frozenset(),
             )
-            for fired in self._decision.step(self._steps, self._latest, around):
+            for fired in self._decision.step(self._steps + 1, self._latest, around):
                 self._tell(fired, mutes)
             self._keep_what_is_due()
+            self._steps += 1  # not before it is decided on
+            while self._on_trial and self._steps >= self._on_trial[0][0]:
+                self._end_trial(self._on_trial.pop(0)[1])
             self._notify.alive()
         if first and self._steps:
             self._notify.ready()
@@ -216,6 +236,21 @@ class Daemon:
                 asked.metrics, "metrics", lambda c: MetricsPeer(c, self.metrics)
             )
 
+    def _opened(self, name: str) -> tuple[str, Detector]:
+        """A model, and what it was opened from."""
+        if not name.startswith(SLOT):
+            return name, Detector(name)
+        slots = Slots(self._config.slots, name.removeprefix(SLOT))
+        if any(other.name == slots.name for _, other in self._on_trial):
+            raise ValueError(f"{name}: a change is under way; ask again in some seconds")
+        opened = open_slot(slots, self.notes)
+        self._on_trial.append((self._steps + 2 * WARM_STEPS, slots))
+        return opened
+
+    def _end_trial(self, slots: Slots) -> None:
+        """By the hub's thread: it writes to the disk."""
+        self.hub.post(lambda: slots.end_trial(passed=True))
+
     def _new_detectors(self) -> list[Detector]:
         return [Detector(model) for model in self.ears.sources]
 
@@ -253,18 +288,21 @@ class Daemon:
 
     def _replace_model(self, asked: dict[str, Any]) -> None:
         name, path = asked.get("name"), asked.get("path")
-        if not isinstance(name, str) or not isinstance(path, str):
+        if not isinstance(name, str) or not (isinstance(path, str) or name.startswith(SLOT)):
             raise ValueError('give {"command": "model", "name": CONFIGURED, "path": FILE}')
-        try:
-            detector = Detector(Path(path))
-        except ModelError as error:
-            raise ValueError(str(error)) from error
-        if not self.ears.replace(name, path, detector):
-            raise ValueError(f"no model {name!r} is configured; there are {', '.join(self._config.models)}")
+        opened = (path, Detector(Path(path))) if isinstance(path, str) else None
+        if name not in self._config.models:
+            known = ", ".join(self._config.models)
+            raise ValueError(f"no model {name[:80]!r} is configured; there are {known}")
+        self.ears.replace(name, *(opened or self._opened(name)))
+        if self._playback is not None:
+            self._playback.use(self._new_detectors())
 
     def status(self) -> dict[str, Any]:
         """What it does, and how it fares."""
         counts = dict(self._counts) | {key.replace(" ", "_"): n for key, n in self.hub.counts.items()}
+        if self._playback is not None:
+            counts |= {f"reference_{key}": n for key, n in self._playback.counts.items()}
         for outlet in self._outlets:
             counts |= {f"{type(outlet).__name__}_{key}": n for key, n in outlet.counts.items()}
         return {
@@ -273,6 +311,7 @@ class Daemon:
             "heard_s": round(self._steps * STEP_SAMPLES / SAMPLE_RATE_HZ, 2),
             "level_dbfs": round(self._level.now_dbfs, 1),
             "noise_dbfs": round(self._level.noise_dbfs, 1),
+            "thresholds": {word: rule.threshold for word, rule in self.ears.rules.items()},
             "scores": {word: round(score, 4) for word, score in self._latest.items()},
             "muted": self._car.muted,
             "speaking": self._car.speaking,

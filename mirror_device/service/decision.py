@@ -58,8 +58,8 @@ class Surround:
     speed_kmh: float | None = None
     muted: bool = False
     speaking: bool = False
-    played_back: bool = False
-    """The word was just heard in what the mirror plays."""
+    played_back: frozenset[str] = frozenset()
+    """Words that were just heard in what the mirror plays."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,11 @@ def still_speaking(speaking: bool, last_spoken: int | None, step: int, tail_s: f
     return speaking or within(last_spoken, step, tail_s)
 
 
+def just_played(played: Mapping[str, int], step: int, window_s: float) -> frozenset[str]:
+    """Words last played less than ``window_s`` before ``step``; ``played`` has the step of each."""
+    return frozenset(word for word, at in played.items() if within(at, step, window_s))
+
+
 @dataclass
 class Decision:
     """The rules, and what they must remember of a stream."""
@@ -161,7 +166,7 @@ class Decision:
             mean = smoothed(recent, self.rules.smoothing_steps)
             rule = self.words[word]
             threshold = threshold_of(rule, self.rules, around, speaking)
-            if threshold is None or around.played_back:
+            if threshold is None or word in around.played_back:
                 self._above.pop(word, None)
                 continue
             if within(self._fired.get(word), step, rule.refractory_s):

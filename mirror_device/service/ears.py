@@ -17,8 +17,11 @@ WARM_STEPS = 40
 
 
 @dataclass
-class _Ear:
+class Ear:
+    """One model that listens."""
+
     name: str
+    """As the configuration has it."""
     source: str
     """The shipped model's name or the path that it was opened from."""
     detector: Detector
@@ -31,13 +34,12 @@ class Ears:
     """Detectors by the name they are configured by.
 
     Raises:
-        ModelError: a model that cannot be opened.
         ValueError: a word configured that no model knows.
     """
 
-    def __init__(self, names: list[str], words: Mapping[str, Word]) -> None:
+    def __init__(self, ears: list[Ear], words: Mapping[str, Word]) -> None:
         self._configured = words
-        self._ears = [_Ear(name, name, Detector(name)) for name in names]
+        self._ears = ears
         unknown = sorted(set(words) - set(self.rules))
         if unknown:
             raise ValueError(
@@ -86,10 +88,10 @@ class Ears:
                 scores[keyword.phrase] = max(score, scores.get(keyword.phrase, 0.0))
         return scores
 
-    def replace(self, name: str, source: str, detector: Detector) -> bool:
-        """Let an opened detector listen along, and take over once it is warm; False for an unknown name.
+    def replace(self, name: str, source: str, detector: Detector) -> None:
+        """Let an opened detector listen along, and take over once it is warm.
 
-        It has to know the same words.
+        Raises ValueError: it does not know the same words.
         """
         for ear in self._ears:
             if ear.name == name:
@@ -97,8 +99,6 @@ class Ears:
                 if before != after:
                     raise ValueError(f"the new model knows {after}, the one it is to replace {before}")
                 ear.source, ear.next, ear.heard = source, detector, 0
-                return True
-        return False
 
     def reset(self) -> None:
         """A new stream."""

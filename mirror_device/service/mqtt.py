@@ -8,8 +8,10 @@ late would wake the assistant for nobody.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from mirror_device.service.config import ConfigError, Mqtt
@@ -18,6 +20,8 @@ from mirror_device.service.outlets import Heard
 KEEPALIVE_S = 20
 RECONNECT_S = (1, 5)
 MOST_WAITING = 16
+CREDENTIAL = "mqtt_password"
+"""Under this name systemd hands on the password file, which the daemon's own user could not read."""
 
 
 class MqttOutlet:
@@ -125,7 +129,9 @@ def discovery(config: Mqtt) -> list[tuple[str, dict[str, Any]]]:
 def _password(config: Mqtt) -> str | None:
     if config.password_file is None:
         return None
+    handed_on = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nowhere"), CREDENTIAL)
+    path = handed_on if handed_on.is_file() else config.password_file
     try:
-        return config.password_file.read_text(encoding="utf-8").split("\n", 1)[0]
+        return path.read_text(encoding="utf-8").split("\n", 1)[0]
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"outlets.mqtt.password_file: {config.password_file}: {error}") from error
+        raise ConfigError(f"outlets.mqtt.password_file: {path}: {error}") from error

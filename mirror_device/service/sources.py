@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import select
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from mirror_device.capture import Block, Microphone, Report, stdin_blocks
 from mirror_device.errors import SoundError
@@ -48,7 +50,7 @@ def open_source(config: Source, stop: Stop, report: Report) -> Iterator[Sound]:
     if config.kind == "stdin":
         return stdin_blocks(stop, report)
     if config.kind == "socket" and config.address is not None:
-        return _socket_blocks(config.address, stop, report)
+        return _socket_blocks(*bound_socket(config.address), stop, report)
     if config.kind == "none":
         return _nothing(stop)
     backend = BACKENDS[config.kind]
@@ -102,9 +104,8 @@ def _nothing(stop: Stop) -> Iterator[Sound]:
     yield from ()
 
 
-def _socket_blocks(address: str, stop: Stop, report: Report) -> Iterator[Sound]:
+def _socket_blocks(listener: socket.socket, path: Path | None, stop: Stop, report: Report) -> Iterator[Sound]:
     """Raw int16 16 kHz mono from one client after the other; those that come meanwhile wait their turn."""
-    listener, path = bound_socket(address)
     try:
         while not stop.requested:
             readable, _, _ = select.select([listener.fileno(), stop.fileno()], [], [])

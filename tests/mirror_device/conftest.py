@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mirror_device.logmel import frontend_constants
+from tests.mirror_device.served import Served
 
 TAIL_SHAPE = [1, 4, 40]
 LEVEL_SHAPE = [1, 1]
@@ -118,3 +119,41 @@ def beeps() -> np.ndarray:
         inside = (time_s >= start_s) & (time_s < start_s + 0.4)
         sound[inside] += 8000 * np.sin(2 * np.pi * 1000 * time_s[inside])
     return np.rint(sound).astype(np.int16)
+
+
+@pytest.fixture
+def serve(tmp_path: Path, tiny_model: Path) -> Iterator[Callable[..., Served]]:
+    started: list[Served] = []
+
+    def start(config: dict[str, Any] | None = None, **options: Any) -> Served:
+        started.append(Served(tmp_path, tiny_model, config or {}, **options))
+        return started[-1]
+
+    yield start
+    for served in started:
+        served.process.kill()
+        served.process.wait()
+
+
+@pytest.fixture(autouse=True)
+def named_fault(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Has a test of the fault suite in the table: ``@pytest.mark.fault(fault, what is to be seen)``."""
+    marker = request.node.get_closest_marker("fault")
+    if marker is not None:
+        record_property("fault", marker.args)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of faults, as Markdown, where any were asked for by ``-m fault``."""
+    if "fault" not in terminalreporter.config.getoption("-m"):
+        return
+    seen: dict[tuple[str, str], list[str]] = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.getreports(outcome):
+            fault = dict(report.user_properties).get("fault")
+            if fault is not None and (report.when == "call" or outcome != "passed"):
+                seen.setdefault(tuple(fault), []).append(outcome)
+    terminalreporter.write_line("| fault, injected for real | what is seen | tests |\n|---|---|---|")
+    for (fault, what), outcomes in sorted(seen.items()):
+        counts = ", ".join(f"{outcomes.count(kind)} {kind}" for kind in dict.fromkeys(outcomes))
+        terminalreporter.write_line(f"| {fault} | {what} | {counts} |")

@@ -12,6 +12,7 @@ from mirror_device.service.decision import (
     Rules,
     Surround,
     WordRule,
+    just_played,
     on_curve,
     smoothed,
     still_speaking,
@@ -85,7 +86,15 @@ def test_its_own_voice() -> None:
     assert steps(run([0.9] * 5, Rules(speaking_tail_s=0.2), speaking=speaking)) == [5]
     assert steps(run([0.9] * 5, Rules(while_speaking=0.05), speaking=True)) == [1]
     assert steps(run([0.9] * 5, Rules(while_speaking=0.15), speaking=True)) == []
-    assert steps(run([0.9] * 3, played_back=[True, True, False])) == [3]
+    mine, other = frozenset({"w"}), frozenset({"x"})
+    assert steps(run([0.9] * 3, played_back=[mine, mine, other])) == [3]
+
+
+def test_a_word_counts_as_played_for_its_window() -> None:
+    played = {"a": 100, "b": 90}
+    assert just_played(played, 101, 0.8) == {"a"}
+    assert just_played(played, 101, 0.9) == {"a", "b"}
+    assert just_played(played, 110, 0.8) == just_played({}, 5, 2.0) == frozenset()
 
 
 def test_a_voice_gate() -> None:

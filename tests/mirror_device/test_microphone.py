@@ -64,6 +64,7 @@ def test_device_by_default_number_name_and_part_of_it() -> None:
         choose_device([], None)
 
 
+@pytest.mark.fault("overflow in the sound system", "what is lost is counted and reported")
 def test_sound_passes_through_and_a_full_queue_is_counted_and_reported() -> None:
     backend, warnings = FakeBackend(), []
     microphone = capture.Microphone(backend, None, warnings.append)

@@ -27,6 +27,7 @@ def test_missing_names_the_shipped_ones() -> None:
         Detector("no_such_model")
 
 
+@pytest.mark.fault("model empty, a folder, too large", "refused by name, status 2")
 def test_folder_empty_and_huge(tmp_path: Path) -> None:
     refuses(tmp_path, "folder")
     path = tmp_path / "x.onnx"

@@ -65,6 +65,8 @@ def test_both_languages(tmp_path: Path) -> None:
         ("outlets: {mqtt: {host: a, topic: 'a/#'}}", "topic"),
         ("outlets: {hook: {command: []}}", "command"),
         ("outlets: {hook: {command: rm}}", "command"),
+        ("reference: {source: {kind: stdin}}", "a reference cannot be of kind stdin"),
+        ("reference: {}", "reference: Object missing required field `source`"),
         ("preroll_s: -1", "preroll_s"),
         ("preroll_s: .inf", "preroll_s"),
         ("capture: {most_mb: 3}", "capture: Object missing required field `folder`"),

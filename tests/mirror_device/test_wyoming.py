@@ -171,6 +171,7 @@ def test_the_real_client_streams(service: tuple[Hub, str], beeps: np.ndarray) ->
     asyncio.run(talk())
 
 
+@pytest.mark.fault("client that changes its sample rate", "resampled, and heard")
 def test_other_rates_and_names(service: tuple[Hub, str], beeps: np.ndarray) -> None:
     stereo = np.repeat(np.repeat(beeps[: 3 * 16000], 3), 2)
     with connected(service[1]) as sock:
@@ -222,6 +223,7 @@ def test_a_broken_client_is_cut_off_and_others_are_not(service: tuple[Hub, str],
     assert hub.counts["wyoming broken"] == 1
 
 
+@pytest.mark.fault("client that never reads", "cut off and counted")
 def test_a_client_that_never_reads_is_cut_off(service: tuple[Hub, str]) -> None:
     hub, where = service
     with connected(where) as deaf:

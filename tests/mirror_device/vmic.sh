@@ -11,7 +11,7 @@ if [ "$1" = start ]; then
   printf '</usr/share/alsa/alsa.conf>\npcm.!default { type pulse server "unix:%s/pulse.sock" }\nctl.!default { type pulse server "unix:%s/pulse.sock" }\n' "$V" "$V" > "$V/asound.conf"
   pulseaudio -n -D --exit-idle-time=-1 --use-pid-file=no --log-target=file:"$V/pulse.log" \
     -L "module-native-protocol-unix auth-anonymous=1 socket=$V/pulse.sock" \
-    -L "module-null-sink sink_name=vmic rate=48000 channels=1 norewinds=1 sink_properties=device.description=vmic"
+    -L "module-null-sink sink_name=vmic rate=${RATE_HZ:-48000} channels=1 norewinds=1 sink_properties=device.description=vmic"
   for _ in $(seq 50); do
     pactl info > /dev/null 2>&1 && break
     sleep .1
