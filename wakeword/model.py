@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from asr_pretrain.encoder import Encoder, EncoderConfig
+from asr_pretrain.layers import pointwise
 from asr_pretrain.phonemes import PHONES
 from asr_pretrain.targets import Targets
 from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint
@@ -64,7 +65,10 @@ class TriggerModel(nn.Module):
             encoded, blocks = features, list(self.encoder.blocks)
             for block in blocks[len(blocks) - self.depth(frozen) :]:
                 encoded = block(encoded)
-        logits = self.head(encoded.transpose(1, 2))
+        found = encoded
+        for layer in self.head:  # channels innermost: a transposed gradient slows every block below
+            found = pointwise(layer, found) if isinstance(layer, nn.Conv1d) else layer(found)
+        logits = found.transpose(1, 2)
         return (logits if self.spotter is None else logits + self.spotter(encoded)), encoded
 
     def logits(self, log_mel: Tensor) -> Tensor:
