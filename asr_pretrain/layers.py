@@ -37,10 +37,11 @@ class ShiftedDepthwise(torch.autograd.Function):
         length, dilation, stride = ctx.geometry
         gradient = gradients[0]
         to_input, to_weight = torch.zeros_like(padded), torch.empty_like(weight)
+        product = torch.empty_like(gradient)  # one for all taps stays in the cache
         for k in range(len(weight)):
             window = slice(k * dilation, k * dilation + length, stride)
             to_input[:, window].addcmul_(gradient, weight[k])
-            to_weight[k] = (gradient * padded[:, window]).sum((0, 1))
+            to_weight[k] = torch.mul(gradient, padded[:, window], out=product).sum((0, 1))
         return to_input, to_weight, None, None
 
 
