@@ -28,6 +28,7 @@ from data_splits.audit.overlap import (
 )
 from data_splits.audit.parents import clean_parent_leak, interferer_parent_leak, noise_parent_leak
 from data_splits.audit.power import power
+from data_splits.audit.sound.rules import near_duplicate, sound_quality
 from data_splits.audit.splits import (
     non_mirror_eval,
     split_missing,
@@ -54,6 +55,7 @@ RULES: Final[dict[str, Rule]] = {
     "interferer-parent-leak": interferer_parent_leak,
     "rir-parent-leak": rir_parent_leak,
     "exact-duplicate": exact_duplicate,
+    "near-duplicate": near_duplicate,
     "label-conflict": label_conflict,
     "keyword-in-negative": keyword_in_negative,
     "train-dev-missing": train_dev_missing,
@@ -70,6 +72,7 @@ RULES: Final[dict[str, Rule]] = {
     "drift": drift,
     "spurious-cue": spurious_cue,
     "power": power,
+    "sound-quality": sound_quality,
     "missing-labels": missing_labels,
 }
 
@@ -88,6 +91,7 @@ HARD: Final = (
     "interferer-parent-leak",
     "rir-parent-leak",
     "exact-duplicate",
+    "near-duplicate",
     "label-conflict",
     "keyword-in-negative",
     "train-dev-missing",
