@@ -65,7 +65,7 @@ def anchors(moved: np.ndarray) -> np.ndarray:
 def signatures(moved: np.ndarray, at: np.ndarray) -> np.ndarray:
     """192 bits for each anchor, uint8, shape (anchors, 24)."""
     padded = np.pad(moved, ((_REACH, _REACH), (0, 0)))
-    patches = padded[at[:, None] + _REACH + _PATCH].reshape(len(at), -1)
+    patches = padded[at[:, None] + _REACH + _PATCH].reshape(len(at), len(_PATCH) * (BANDS - 1))
     return np.packbits(patches @ _projection() > 0, axis=1)
 
 

@@ -83,7 +83,8 @@ def _pairs(found: Anchors, table: int) -> np.ndarray:
     # Big-endian, the table's own bytes first: sorting puts the most alike of a bucket side by side.
     turned = np.roll(found.signature, -table * _KEY_BYTES, axis=1)[:, :8]
     keys = np.ascontiguousarray(turned).view(">u8")[:, 0].astype(np.uint64)
-    order = np.argsort(keys)
+    # Stable: where all share a signature, each is compared with the same few in every table.
+    order = np.argsort(keys, kind="stable")
     buckets = keys[order] >> np.uint64(64 - n_bits)
     parts = [np.zeros((0, 2), np.int64)]
     for step in range(1, _NEIGHBOURS + 1):
