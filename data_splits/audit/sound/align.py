@@ -11,6 +11,9 @@ SPEEDS: Final = np.array([1 + sign * step / 200 for step in range(6) for sign in
 _LAGS: Final = np.arange(-2, 3)
 # Beyond this the error of a speed would be a frame and more; what is alike in 13 s is alike.
 _REACH: Final = 400
+# Most candidates are chance: half a second either way at speed 1 refuses them for a fiftieth of the price.
+_NEAR_FRAMES: Final = 32
+_NEAR_SIMILAR: Final = 0.45
 _FEWEST_FRAMES: Final = 10
 _STRONG: Final = 0.1
 
@@ -40,16 +43,25 @@ def overlap(first: np.ndarray, second: np.ndarray, first_frame: int, second_fram
         second_frame: the same in the second.
 
     Returns:
-        None where less than 0.16 s overlap.
+        None where less than 0.16 s overlap, or where a second around the moment is not alike.
     """
-    start = max(0, first_frame - _REACH)
-    part = first[start : first_frame + _REACH]
+    near = _overlap(first, second, first_frame, second_frame, SPEEDS[:1], _NEAR_FRAMES)
+    if near is None or near.similarity < _NEAR_SIMILAR:
+        return None
+    return _overlap(first, second, first_frame, second_frame, SPEEDS, _REACH)
+
+
+def _overlap(
+    first: np.ndarray, second: np.ndarray, first_frame: int, second_frame: int, speeds: np.ndarray, reach: int
+) -> Overlap | None:
+    start = max(0, first_frame - reach)
+    part = first[start : first_frame + reach]
     relative = np.arange(len(part)) - (first_frame - start)
-    at = np.rint(second_frame + relative * SPEEDS[:, None])[:, None] + _LAGS[:, None]
+    at = np.rint(second_frame + relative * speeds[:, None])[:, None] + _LAGS[:, None]
     inside = (at >= 0) & (at < len(second))
     other = second[np.where(inside, at, 0).astype(np.intp)]
-    product = np.einsum("tb,sltb->slt", part, other, optimize=False) * inside
-    energy = np.einsum("sltb,sltb->slt", other, other, optimize=False) * inside
+    product = np.einsum("tb,sltb->slt", part, other) * inside
+    energy = np.einsum("sltb,sltb->slt", other, other) * inside
     own = (part**2).sum(axis=1) * inside
     # Where one of the two is silent the other may hold noise: each in turn says which moments count.
     strong = own >= _STRONG * own.max()
@@ -62,7 +74,7 @@ def overlap(first: np.ndarray, second: np.ndarray, first_frame: int, second_fram
         return None
     return Overlap(
         float(similarity[best]),
-        float(SPEEDS[best[0]]),
+        float(speeds[best[0]]),
         first_frame,
         second_frame + int(_LAGS[best[1]]),
         int(frames[best]),

@@ -19,9 +19,11 @@ _TABLES: Final = 8
 _KEY_BYTES: Final = SIGNATURE_BYTES // _TABLES
 _FEWEST_BITS: Final = 14
 _NEIGHBOURS: Final = 16
-# Of 192 bits: two recordings of other things differ in 96, of the same word in 50 and more, one recording
-# with itself in noise in 25.
-_MOST_DIFFERENT: Final = 48
+# Of 192 bits: two recordings of other things differ in 96, one recording and itself in noise in 25.
+_MOST_DIFFERENT: Final = 36
+_SPARE_BITS: Final = 2
+_LASTING_FRAMES: Final = 6
+_OFFSETS: Final = 8
 _HINTS: Final = 3
 
 
@@ -61,11 +63,15 @@ def gather(sketches: Iterable[bytes | None]) -> Anchors:
 
 
 def candidates(found: Anchors) -> list[Candidate]:
-    """Pairs of recordings with moments that sound alike, `first < second`, up to three moments a pair."""
+    """Pairs of recordings that sound alike for 0.1 s and more at one offset, `first < second`.
+
+    Up to three moments a pair, the most alike first.
+    """
     pairs = np.concatenate([_pairs(found, table) for table in range(_TABLES)])
     clips = found.clip[pairs]
     pairs = np.where((clips[:, 0] > clips[:, 1])[:, None], pairs[:, ::-1], pairs)
     pairs = np.unique(pairs, axis=0)
+    pairs = pairs[_lasting(found, pairs)]
     first, second = found.clip[pairs[:, 0]], found.clip[pairs[:, 1]]
     order = np.lexsort((_distance(found, pairs), second, first))
     pairs, first, second = pairs[order], first[order], second[order]
@@ -77,9 +83,27 @@ def candidates(found: Anchors) -> list[Candidate]:
     return [Candidate(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
+def _lasting(found: Anchors, pairs: np.ndarray) -> np.ndarray:
+    """Whether another of the same recordings at about the same offset lies 0.1 s away, (pairs,) bool."""
+    clips, frames = found.clip[pairs].astype(np.int64), found.frame[pairs].astype(np.int64)
+    offset = frames[:, 1] - frames[:, 0]
+    lasts = np.zeros(len(pairs), dtype=bool)
+    for shift in (0, _OFFSETS // 2):
+        cell = np.stack([clips[:, 0], clips[:, 1], (offset + shift) // _OFFSETS], axis=1)
+        _, group = np.unique(cell, axis=0, return_inverse=True)
+        n_groups = int(group.max(initial=-1)) + 1
+        begin, end = np.full(n_groups, np.iinfo(np.int64).max), np.full(n_groups, -1)
+        np.minimum.at(begin, group, frames[:, 0])
+        np.maximum.at(end, group, frames[:, 0])
+        lasts |= (end - begin >= _LASTING_FRAMES)[group]
+    return lasts
+
+
 def _pairs(found: Anchors, table: int) -> np.ndarray:
     """Anchors that share a key in one table and differ little elsewhere, int64, shape (pairs, 2)."""
-    n_bits = int(np.clip(np.ceil(np.log2(max(len(found.clip), 2))), _FEWEST_BITS, 8 * _KEY_BYTES))
+    n_bits = int(
+        np.clip(np.ceil(np.log2(max(len(found.clip), 2))) + _SPARE_BITS, _FEWEST_BITS, 8 * _KEY_BYTES)
+    )
     # Big-endian, the table's own bytes first: sorting puts the most alike of a bucket side by side.
     turned = np.roll(found.signature, -table * _KEY_BYTES, axis=1)[:, :8]
     keys = np.ascontiguousarray(turned).view(">u8")[:, 0].astype(np.uint64)
