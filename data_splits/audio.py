@@ -7,6 +7,7 @@ import io
 import os
 from math import gcd
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -19,9 +20,11 @@ from data_splits.members import open_shard
 __all__ = [
     "SAMPLE_RATE_HZ",
     "AudioError",
+    "Recording",
     "ShardError",
     "pcm_sha256",
     "read_audio",
+    "read_recording",
     "resample",
     "resolve",
     "to_int16",
@@ -35,7 +38,21 @@ MAX_CHANNELS = 8
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
 
 
+class Recording(NamedTuple):
+    """One decoded recording, and what its file was."""
+
+    samples: np.ndarray
+    """int16, shape (n,), 16 kHz, n > 0."""
+    rate_hz: int
+    channels: int
+
+
 def read_audio(reference: str, root: str | Path, *, max_s: float = DEFAULT_MAX_S) -> np.ndarray:
+    """The samples of `read_recording`: int16, shape (n,), 16 kHz, n > 0."""
+    return read_recording(reference, root, max_s=max_s).samples
+
+
+def read_recording(reference: str, root: str | Path, *, max_s: float = DEFAULT_MAX_S) -> Recording:
     """Decode one recording.
 
     Other rates are resampled with a low-pass (`scipy.signal.resample_poly`, Kaiser window), channels are
@@ -45,9 +62,6 @@ def read_audio(reference: str, root: str | Path, *, max_s: float = DEFAULT_MAX_S
         reference: `file.wav`, `file.flac`, `file.opus`, `file.mp3`, or `shard.tar::member`.
         root: the folder that relative references start from; they may not leave it.
         max_s: refuse anything longer, before it is decoded.
-
-    Returns:
-        int16 samples, shape (n,), 16 kHz, n > 0.
 
     Raises:
         AudioError: missing, empty, truncated, too long or not audio; NaN or infinite samples; a rate or a
@@ -61,16 +75,18 @@ def read_audio(reference: str, root: str | Path, *, max_s: float = DEFAULT_MAX_S
     if cut is not None:
         raise AudioError(f"{reference}: truncated: {cut}; copy it again")
     samples, rate_hz = _decode(data, reference, max_s)
+    channels = samples.shape[1]
     if samples.dtype == np.int16:
         mono = samples[:, 0]
         if rate_hz == SAMPLE_RATE_HZ:
-            return np.ascontiguousarray(mono)
-        return to_int16(resample(mono / 32768.0, rate_hz))
+            return Recording(np.ascontiguousarray(mono), rate_hz, channels)
+        return Recording(to_int16(resample(mono / 32768.0, rate_hz)), rate_hz, channels)
     if not np.isfinite(samples).all():
         n_bad = int(np.count_nonzero(~np.isfinite(samples)))
         raise AudioError(f"{reference}: {n_bad} samples are NaN or infinite; export it again")
     # Beyond this a sample clips anyway, and the resampler stays finite whatever a float file holds.
-    return to_int16(resample(np.clip(samples, -1e3, 1e3).mean(axis=1), rate_hz))
+    mono = np.clip(samples, -1e3, 1e3).mean(axis=1)
+    return Recording(to_int16(resample(mono, rate_hz)), rate_hz, channels)
 
 
 def resample(samples: np.ndarray, rate_hz: int) -> np.ndarray:

@@ -17,6 +17,7 @@ COMMANDS: Final = (
     "data_splits.commands.generate",
     "data_splits.commands.benchmark",
     "data_splits.commands.faults",
+    "data_splits.commands.hearing_test",
 )
 _EXTRA = "audit"
 _EXTRA_MODULES = ("polars", "pydantic", "yaml", "rich", "soundfile", "scipy")

@@ -28,6 +28,7 @@ from data_splits.audit.overlap import (
 )
 from data_splits.audit.parents import clean_parent_leak, interferer_parent_leak, noise_parent_leak
 from data_splits.audit.power import power
+from data_splits.audit.sound.rules import near_duplicate, sound_quality
 from data_splits.audit.splits import (
     non_mirror_eval,
     split_missing,
@@ -38,7 +39,7 @@ from data_splits.audit.splits import (
 )
 from data_splits.audit.texts import contamination, transcript_overlap
 
-__all__ = ["HARD", "RULES", "Audited", "Finding", "Limits", "audit"]
+__all__ = ["BY_EAR", "HARD", "RULES", "Audited", "Finding", "Limits", "audit"]
 
 RULES: Final[dict[str, Rule]] = {
     "integrity": integrity,
@@ -54,6 +55,7 @@ RULES: Final[dict[str, Rule]] = {
     "interferer-parent-leak": interferer_parent_leak,
     "rir-parent-leak": rir_parent_leak,
     "exact-duplicate": exact_duplicate,
+    "near-duplicate": near_duplicate,
     "label-conflict": label_conflict,
     "keyword-in-negative": keyword_in_negative,
     "train-dev-missing": train_dev_missing,
@@ -70,9 +72,12 @@ RULES: Final[dict[str, Rule]] = {
     "drift": drift,
     "spurious-cue": spurious_cue,
     "power": power,
+    "sound-quality": sound_quality,
     "missing-labels": missing_labels,
 }
 
+# Rules that have nothing to say unless the audio was decoded.
+BY_EAR: Final = ("near-duplicate", "sound-quality")
 # Rules whose errors are no matter of opinion: only a waiver, with a reason and an end, takes them away.
 HARD: Final = (
     "integrity",
@@ -88,6 +93,7 @@ HARD: Final = (
     "interferer-parent-leak",
     "rir-parent-leak",
     "exact-duplicate",
+    "near-duplicate",
     "label-conflict",
     "keyword-in-negative",
     "train-dev-missing",

@@ -10,15 +10,16 @@ import polars as pl
 from data_splits.audit.finding import WARNING, Audited, Finding, label, sort_ids
 from data_splits.audit.two_sample import auc, auc_interval
 
-_CUES: Final = ("duration_s", "snr_db", "sample_rate_hz")
+_HEARD: Final = ("level_dbfs", "noise_floor_dbfs", "dc_offset", "silence_share", "bandwidth_hz")
+_CUES: Final = ("duration_s", "snr_db", "sample_rate_hz", *_HEARD)
 _MIN_ROWS: Final = 10
 _PARTS: Final = {"train": "train", "dev": "dev and test", "test": "dev and test"}
 
 
 def spurious_cue(audited: Audited, rule: str) -> Iterator[Finding]:
-    """Among mirror rows, neither duration nor SNR nor sample rate alone predicts the label."""
+    """Among mirror rows, no one number predicts the label: duration, SNR, level, noise floor, bandwidth."""
     limits = audited.limits.spurious_cue
-    mirror = audited.frame.filter((pl.col("domain") == "mirror") & pl.col("split").is_in(list(_PARTS)))
+    mirror = audited.heard.filter((pl.col("domain") == "mirror") & pl.col("split").is_in(list(_PARTS)))
     mirror = mirror.with_columns(pl.col("split").replace_strict(_PARTS).alias("_part"))
     for task in audited.tasks:
         for part in ("train", "dev and test"):

@@ -31,6 +31,13 @@ _COLUMNS: Final = (
     "accent",
     "gender",
     "age",
+    "level_dbfs",
+    "noise_floor_dbfs",
+    "measured_snr_db",
+    "clipped_share",
+    "dc_offset",
+    "silence_share",
+    "bandwidth_hz",
 )
 # Rows compared of each side: more would only find differences too small to matter.
 _MAX_ROWS: Final = 5_000
@@ -54,7 +61,7 @@ def drift(audited: Audited, rule: str) -> Iterator[Finding]:
     """Dev against test and train against train_dev: each column's two-sample test, and a classifier's."""
     limits = audited.limits.drift
     for one, other in _PAIRS:
-        rows = _compared(audited.frame, one, other)
+        rows = _compared(audited.heard, one, other)
         columns = _columns(rows, audited.tasks, limits)
         second = rows["split"].to_numpy() == other
         if min(second.sum(), (~second).sum()) < _MIN_ROWS or not columns:

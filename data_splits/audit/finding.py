@@ -88,6 +88,13 @@ class Audited:
         return self.named(rows.with_columns(pl.col("value").cast(pl.String)))
 
     @cached_property
+    def heard(self) -> pl.DataFrame:
+        """The rows with what was measured in their audio, where it was decoded; else the rows alone."""
+        if self.measured is None:
+            return self.frame
+        return self.frame.join(self.measured, on="id", how="left", maintain_order="left")
+
+    @cached_property
     def tasks(self) -> tuple[str, ...]:
         """The wake phrases that `labels` has a field for."""
         labels = self.frame.schema["labels"]

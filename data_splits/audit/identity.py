@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from data_splits.audit.finding import ERROR, Audited, Finding, report, sort_ids
+from data_splits.audit.finding import ERROR, WARNING, Audited, Finding, report, sort_ids
 
 # A container may pad by a packet; beyond this, false accepts would be divided by hours that are not there.
 DURATION_TOLERANCE_S: Final = 0.1
@@ -67,6 +67,12 @@ def integrity(audited: Audited, rule: str) -> Iterator[Finding]:
         f"audio whose length differs from duration_s by more than {DURATION_TOLERANCE_S} s",
         "write duration_s from the audio",
     )
+    yield from _rows(
+        rows.filter((pl.col("file_rate_hz") != pl.col("sample_rate_hz")).fill_null(False)),
+        rule,
+        "audio whose rate is not sample_rate_hz",
+        "write sample_rate_hz from the audio, and find out whether it was resampled on the way",
+    )
     other = pl.col("decoded_sha256") != pl.col("pcm_sha256").str.to_lowercase()
     yield from _rows(
         rows.filter(other.fill_null(False)),
@@ -75,7 +81,17 @@ def integrity(audited: Audited, rule: str) -> Iterator[Finding]:
         "find out which changed, the audio or the manifest, before trusting either",
     )
 
+    yield from _rows(
+        rows.filter((pl.col("file_channels") > 1).fill_null(False)),
+        rule,
+        "audio of several channels, which reading averages",
+        "choose the channel of the microphone that the mirror has",
+        WARNING,
+    )
 
-def _rows(rows: pl.DataFrame, rule: str, message: str, remedy: str) -> Iterator[Finding]:
+
+def _rows(
+    rows: pl.DataFrame, rule: str, message: str, remedy: str, severity: str = ERROR
+) -> Iterator[Finding]:
     if rows.height:
-        yield Finding(rule, ERROR, rows.height, sort_ids(rows), message, remedy)
+        yield Finding(rule, severity, rows.height, sort_ids(rows), message, remedy)

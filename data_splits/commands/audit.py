@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,9 +50,25 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--audio",
         action="store_true",
-        help="decode every recording too: readable, as long as stated, no twins",
+        help="decode every recording too: is it what its row says, is it heard twice, are the sets alike",
     )
-    parser.add_argument("--threads", type=int, default=2, help="decoders for --audio (default: %(default)s)")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where --audio keeps what it measured; a second audit decodes what is new (default: .sound "
+        "beside the manifest)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        default=os.cpu_count() or 1,
+        help="processes for --audio (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="a Ray cluster for --audio: auto, local or ray://host:10001"
+    )
     return parser
 
 
@@ -66,13 +83,13 @@ def run(args: argparse.Namespace) -> int:
     from data_splits.audit.verdict import judge
     from data_splits.manifest import manifest_sha256, read_manifest
 
-    if args.threads < 1:
-        raise ValueError(f"--threads {args.threads}: at least 1")
+    if args.jobs < 1:
+        raise ValueError(f"--jobs {args.jobs}: at least 1")
     rules = load_rules(args.rules) if args.rules else Rules()
     known = read_known_hashes(args.known_hashes) if args.known_hashes else None
     sha256 = manifest_sha256(args.manifest) if args.manifest.is_file() else ""
     frame = read_manifest(args.manifest)
-    measured = _measure(frame, args.manifest.parent, args.threads) if args.audio else None
+    measured = _listen(frame, args) if args.audio else None
     audited = Audited(frame, measured, rules.limits, known)
     verdict = judge(audited, rules, datetime.now(UTC).date())
     if manifest_sha256(args.manifest) != sha256:
@@ -87,31 +104,22 @@ def run(args: argparse.Namespace) -> int:
     return int(any(fails(finding, args.fail_on) for finding in verdict.findings))
 
 
-def _measure(frame: pl.DataFrame, root: Path, n_threads: int) -> pl.DataFrame:
+def _listen(frame: pl.DataFrame, args: argparse.Namespace) -> pl.DataFrame:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
-    from data_splits.audit.measure import measure_audio
+    from data_splits.audit.sound.listen import listen
+    from data_splits.audit.sound.store import FOLDER
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.0f} files/s" if task.speed else "")
+    root = args.manifest.parent
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
 
-    with Progress(
-        "decoding",
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as progress:
-        task = progress.add_task("decode", total=frame.height)
-        return measure_audio(frame, root, n_threads=n_threads, advance=lambda: progress.advance(task))
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=total)
+
+        cache = args.cache or root / FOLDER
+        return listen(frame, root, cache=cache, jobs=args.jobs, ray=args.ray, advance=advance)
