@@ -11,7 +11,8 @@ from mirror_device import native
 from mirror_device.errors import ModelError
 from mirror_device.logmel import N_MELS, STEP_FRAMES, Float32
 from mirror_device.metadata import METADATA_KEY, ModelMetadata, parse_metadata
-from mirror_device.network import NumpyEngine, network_of
+from mirror_device.network import NumpyEngine
+from mirror_device.network_file import network_of
 from mirror_device.onnx_file import DamagedFile, OnnxFile, read_onnx
 
 MAX_FILE_BYTES = 64 * 2**20

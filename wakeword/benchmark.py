@@ -9,11 +9,6 @@ wakeword benchmark recordings.parquet --split dev --engine smart_mirror --engine
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +18,7 @@ import numpy as np
 
 from wakeword import scoring, statistics
 from wakeword.blocks import SAMPLE_RATE_HZ, Stream, StreamError
+from wakeword.cost import peer_cost
 from wakeword.peers import ENGINES, Peer, PeerError, find
 from wakeword.score import add_stream_arguments, playlist_from, write_json
 from wakeword.streams import condition_label, parse_conditions
@@ -140,31 +136,6 @@ def versus(ours: Heard, theirs: Heard, mine: float, setting: float, seed: int = 
     return rows
 
 
-def cost(engine: str, phrase: str, samples: np.ndarray) -> dict[str, float]:
-    """Processor seconds an hour of audio and peak memory, in a process of its own."""
-    command = [sys.executable, "-m", "wakeword.benchmark", engine, phrase]
-    done = subprocess.run(command, input=samples.astype("<i2").tobytes(), capture_output=True, check=False)
-    if done.returncode:
-        raise PeerError(f"{engine}: {done.stderr.decode(errors='replace').strip()[-300:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _cost_main(engine: str, phrase: str) -> int:
-    samples = np.frombuffer(sys.stdin.buffer.read(), dtype="<i2").astype(np.int16)
-    peer = find(engine, phrase)
-    run = peer.score() if peer.score is not None else peer.fire(peer.default) if peer.fire else None
-    assert run is not None
-    started = time.process_time()
-    for block in peer.blocks(samples):
-        run(block)
-    spent = time.process_time() - started
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    share = spent / (samples.size / SAMPLE_RATE_HZ)
-    print(json.dumps({"cpu_share": round(share, 6), "peak_mb": round(peak_mb, 1)}))
-    return 0
-
-
 def add_parser(sub: argparse._SubParsersAction) -> None:
     """Register the subcommand."""
     parser = sub.add_parser(
@@ -240,7 +211,7 @@ def benchmark(peers: dict[str, Peer], args: argparse.Namespace, phrase: str) -> 
         engines[engine] = {
             "name": one.peer.name,
             "version": one.peer.version,
-            **cost(engine, phrase, sample),
+            **peer_cost(engine, phrase, sample),
             "default": operating_point(one, nearest(one, one.peer.default), hours, args.seed),
             "best": best_within(one, hours, args.fa_per_hour, args.seed),
         }
@@ -274,7 +245,3 @@ def _paired(heard: dict[str, Heard], engines: dict[str, Any], seed: int) -> dict
         if mine and theirs:
             rows[engine] = versus(heard[first], heard[engine], mine["setting"], theirs["setting"], seed)
     return rows
-
-
-if __name__ == "__main__":
-    sys.exit(_cost_main(sys.argv[1], sys.argv[2]))

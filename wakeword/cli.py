@@ -21,6 +21,8 @@ COMMANDS = {
     "worst": Command("wakeword.worst", "the worst misses and false accepts, to look at and listen to"),
     "compare": Command("wakeword.compare", "two models on the same streams, paired"),
     "benchmark": Command("wakeword.benchmark", "our model and other engines over the same streams"),
+    "cost": Command("wakeword.cost", "processor time of the daemon and of other engines"),
+    "latency": Command("wakeword.latency", "how long after the word the daemon says so, in real time"),
     "diagnose": Command("wakeword.diagnose", "bias, variance, mismatch, dev overfitting"),
     "transfer": Command("wakeword.transfer", "what pretraining buys, cross-validated over voices"),
     "results": Command("wakeword.results", "write the README's results table"),

@@ -10,11 +10,11 @@ from typing import Any
 
 from mirror_device.errors import ModelError, SoundError
 from mirror_device.metadata import METADATA_KEY, parse_metadata
-from mirror_device.network import network_of
+from mirror_device.network_file import network_of
 from mirror_device.onnx_file import DamagedFile, read_onnx
 from mirror_device.service.config import ConfigError, parse_config
+from mirror_device.service.connection import ProtocolError
 from mirror_device.service.doors import ControlPeer, MetricsPeer
-from mirror_device.service.hub import ProtocolError
 from mirror_device.service.voice import VoicePeer
 from mirror_device.service.wyoming import Event
 from mirror_device.update.archive import BundleError, unpack

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mirror_device.service.hub import Connection, ProtocolError
+from mirror_device.service.connection import Connection, ProtocolError
 from mirror_device.service.outlets import Heard
 
 MAX_LINE_BYTES = 65536

@@ -16,93 +16,13 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlsplit
 
-READ_BYTES = 65536
+from mirror_device.service.address import bound_socket
+from mirror_device.service.connection import READ_BYTES, Connection, Peer, ProtocolError
+
 MAX_WAITING_JOBS = 1000
-BACKLOG = 64
 ACCEPT_PAUSE_S = 0.05
 """The door stays readable while no descriptor is left: without a pause the thread would spin."""
-
-
-class AddressError(ValueError):
-    """An address that cannot be listened on."""
-
-
-class Peer(Protocol):
-    """What speaks a protocol with one client; called in the hub's thread alone."""
-
-    def received(self, content: bytes) -> None:
-        """More bytes of the stream. Raises ProtocolError to have the client cut off."""
-        ...
-
-    def closed(self) -> None:
-        """The client is gone."""
-        ...
-
-
-class ProtocolError(ValueError):
-    """A client that does not keep to its protocol."""
-
-
-class Connection:
-    """A client's socket, and what waits to be sent to it."""
-
-    def __init__(self, hub: Hub, sock: socket.socket, kind: str, most_waiting_bytes: int) -> None:
-        self.hub, self.kind, self._socket, self._most = hub, kind, sock, most_waiting_bytes
-        self._waiting = bytearray()
-        self._closing = False
-        self.peer: Peer | None = None
-
-    def send(self, content: bytes) -> None:
-        """Now as far as the client reads, the rest as it goes on reading; too much cuts it off."""
-        if self._closing:
-            return
-        if len(self._waiting) + len(content) > self._most:
-            self.hub.cut(self, "slow")
-            return
-        self._waiting += content
-        self.flush()
-
-    def finish(self) -> None:
-        """Close as soon as all is sent."""
-        self._closing = True
-        if not self._waiting:
-            self.hub.close(self)
-
-    def flush(self) -> None:
-        """Sends what the socket takes."""
-        while self._waiting:
-            try:
-                sent = self._socket.send(self._waiting[:READ_BYTES])
-            except BlockingIOError:
-                break
-            except OSError:
-                self.hub.close(self)
-                return
-            del self._waiting[:sent]
-        if self._closing and not self._waiting:
-            self.hub.close(self)
-            return
-        self.hub.watch(self, writing=bool(self._waiting))
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def read(self) -> bytes | None:
-        """What has come, nothing at the end of the stream, None where there is nothing yet."""
-        try:
-            return self._socket.recv(READ_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-
-    def shut(self) -> None:
-        """Closes the socket itself."""
-        with contextlib.suppress(OSError):
-            self._socket.close()
 
 
 @dataclass(frozen=True)
@@ -275,46 +195,3 @@ class Hub:
             self.cut(connection, "broken")
         except (ValueError, OSError):  # such as a model that is gone: one client's loss, not the thread's
             self.cut(connection, "failed")
-
-
-def bound_socket(address: str) -> tuple[socket.socket, Path | None]:
-    """A listening, non-blocking socket, and its path if it has one. Raises AddressError."""
-    parts = urlsplit(address)
-    try:
-        if parts.scheme == "unix":
-            path = Path(parts.path)
-            return _unix(address, path), path
-        if parts.scheme == "tcp" and parts.hostname and parts.port is not None:
-            family = socket.AF_INET6 if ":" in parts.hostname else socket.AF_INET
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((parts.hostname, parts.port))
-            sock.listen(BACKLOG)
-            sock.setblocking(False)
-            return sock, None
-    except (OSError, ValueError) as error:
-        raise AddressError(
-            f"{address}: cannot be listened on ({error}); is another daemon running?"
-        ) from error
-    raise AddressError(f"{address}: nothing to listen on; give tcp://HOST:PORT or unix:///PATH")
-
-
-def _unix(address: str, path: Path) -> socket.socket:
-    """A Unix socket in the place of one that nobody listens on any more."""
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        probe.settimeout(1.0)
-        probe.connect(str(path))
-    except (FileNotFoundError, ConnectionRefusedError):
-        if path.is_socket():
-            path.unlink()
-    else:
-        raise AddressError(f"{address}: another daemon listens there; stop it, or choose another path")
-    finally:
-        probe.close()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(str(path))
-    path.chmod(0o660)
-    sock.listen(BACKLOG)
-    sock.setblocking(False)
-    return sock

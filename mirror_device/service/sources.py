@@ -17,8 +17,8 @@ from pathlib import Path
 from mirror_device.capture import Block, Microphone, Report, stdin_blocks
 from mirror_device.errors import SoundError
 from mirror_device.portaudio import BACKENDS
+from mirror_device.service.address import bound_socket
 from mirror_device.service.config import Source
-from mirror_device.service.hub import bound_socket
 from mirror_device.stop import Stop
 from mirror_device.wav import WavFile
 

@@ -15,11 +15,15 @@ import numpy as np
 from mirror_device.capture import Block, padding
 from mirror_device.detector import Detector
 from mirror_device.errors import SoundError
+from mirror_device.logmel import SAMPLE_RATE_HZ
 from mirror_device.resample import ToMono16k
-from mirror_device.service.hub import Connection, ProtocolError
+from mirror_device.service.connection import Connection, ProtocolError
+from mirror_device.service.outlets import Heard
 from mirror_device.service.wyoming import Event, Reader
 
 ATTRIBUTION = {"name": "rearview-wakeword", "url": ""}
+CHUNK_SAMPLES = 1600
+"""Of the pre-roll that clients are sent."""
 
 
 def information(words: Mapping[str, str], version: str) -> Event:
@@ -45,6 +49,22 @@ def information(words: Mapping[str, str], version: str) -> Event:
         "models": models,
     }
     return Event("info", {"wake": [program]})
+
+
+def wyoming_events(heard: Heard) -> list[Event]:
+    """A detection and the sound before it."""
+    shape = {"rate": SAMPLE_RATE_HZ, "width": 2, "channels": 1}
+    time_ms = round(1000 * heard.event["time_s"])
+    events = [Event("detection", {"name": heard.event["keyword"], "timestamp": time_ms})]
+    if len(heard.preroll):
+        begin_ms = time_ms - round(1000 * len(heard.preroll) / SAMPLE_RATE_HZ)
+        events.append(Event("audio-start", {**shape, "timestamp": begin_ms}))
+        for start in range(0, len(heard.preroll), CHUNK_SAMPLES):
+            part = heard.preroll[start : start + CHUNK_SAMPLES].astype("<i2").tobytes()
+            stamp = begin_ms + round(1000 * start / SAMPLE_RATE_HZ)
+            events.append(Event("audio-chunk", {**shape, "timestamp": stamp}, part))
+        events.append(Event("audio-stop", {"timestamp": time_ms}))
+    return events
 
 
 class VoicePeer:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mirror_device.service.hub import ProtocolError
+from mirror_device.service.connection import ProtocolError
 
 VERSION = "1.8.0"
 MAX_LINE_BYTES = 65536

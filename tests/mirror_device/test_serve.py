@@ -130,6 +130,7 @@ def test_what_it_plays_itself_does_not_wake_it(
     ],
 )
 def test_commands_that_cannot_be_obeyed(tiny_model: Path, command: dict[str, Any], words: str) -> None:
+    from mirror_device.service.commands import obey
     from mirror_device.service.config import Config, Outlets, Source
     from mirror_device.service.daemon import Daemon
     from mirror_device.service.doors import ControlPeer
@@ -143,7 +144,7 @@ def test_commands_that_cannot_be_obeyed(tiny_model: Path, command: dict[str, Any
         def send(self, content: bytes) -> None:
             self.lines.append(content)
 
-    peer = ControlPeer(Sent(), daemon.obey)  # type: ignore[arg-type]
+    peer = ControlPeer(Sent(), lambda one: obey(daemon, one))  # type: ignore[arg-type]
     peer.received(json.dumps(command).encode() + b"\n")
     answer = json.loads(Sent.lines.pop())
     assert answer["event"] == "error" and words in answer["error"]

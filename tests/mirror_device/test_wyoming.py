@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from mirror_device import Detector
-from mirror_device.service.hub import AddressError, Connection, Hub, ProtocolError
+from mirror_device.service.address import AddressError
+from mirror_device.service.connection import Connection, ProtocolError
+from mirror_device.service.hub import Hub
 from mirror_device.service.voice import VoicePeer, information
 from mirror_device.service.wyoming import MAX_PAYLOAD_BYTES, Event, Reader
 
