@@ -25,6 +25,7 @@ __all__ = [
     "manifest_sha256",
     "normalise",
     "read_manifest",
+    "rooted",
     "write_manifest",
 ]
 
@@ -71,6 +72,13 @@ def manifest_sha256(path: str | Path) -> str:
     """Hex SHA-256 of a manifest's bytes: the `training_manifest_sha256` of checkpoints and models."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def rooted(frame: pl.DataFrame, manifest: Path) -> pl.DataFrame:
+    """Rows of ``manifest`` with absolute paths to their audio, so that several can be put together."""
+    audio = pl.col("audio")
+    absolute = pl.when(audio.str.starts_with("/")).then(audio)
+    return frame.with_columns(absolute.otherwise(pl.lit(f"{manifest.resolve().parent}/") + audio))
 
 
 def normalise(frame: pl.DataFrame, where: str, *, require_split: bool = True) -> pl.DataFrame:

@@ -140,6 +140,8 @@ def device_metadata(sidecar: dict[str, Any], version: str) -> dict[str, Any]:
         "refractory_s": 1.5,
         "frontend": frontend_constants(),
         "training_manifest_sha256": ",".join(sidecar["manifest_sha256"]),
+        "audit": sidecar.get("audit"),
+        "lineage": sidecar.get("lineage", []),
         "calibration_ids": [],
         "git_revision": sidecar["git_revision"],
     }

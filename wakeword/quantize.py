@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from asr_pretrain.loading.batches import build_car
 from asr_pretrain.logmel import LogMel
+from asr_pretrain.training.checkpoint import file_sha256
 from asr_pretrain.training.recipe import Surroundings
 from mirror_device.logmel import STEP_FRAMES
 from wakeword.cuts import CutBatches
@@ -140,7 +141,7 @@ def quantize(
     Raises CheckpointError, RecipeError, ManifestError.
     """
     model, sidecar = load_trigger(checkpoint)
-    metadata = device_metadata(sidecar, version)
+    metadata = {**device_metadata(sidecar, version), "checkpoint_sha256": file_sha256(checkpoint)}
     waveforms, ids = calibration_cuts(sidecar, manifests, cuts)
     streaming = StreamingTrigger(model).eval()
     with tempfile.TemporaryDirectory() as folder:

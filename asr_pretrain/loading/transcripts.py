@@ -16,7 +16,7 @@ from asr_pretrain.loading.ragged import Ragged
 from asr_pretrain.loading.waveforms import LOOSE, Waveforms
 from asr_pretrain.targets import Kind, Targets
 from asr_pretrain.training.recipe import RecipeError
-from data_splits.manifest import read_manifest
+from data_splits.manifest import read_manifest, rooted
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +50,7 @@ class Transcribed:
 
 def read_rows(manifests: list[Path], keep: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
     """Rows of several manifests that ``keep`` lets through, their audio made absolute."""
-    frames = []
-    for path in manifests:
-        frame = keep(read_manifest(path))
-        audio = pl.col("audio")
-        absolute = pl.when(audio.str.starts_with("/")).then(audio)
-        frames.append(frame.with_columns(absolute.otherwise(pl.lit(f"{path.resolve().parent}/") + audio)))
+    frames = [rooted(keep(read_manifest(path)), path) for path in manifests]
     return pl.concat(frames, how="diagonal_relaxed")
 
 

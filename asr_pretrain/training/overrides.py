@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, action="append", help="planned manifest (repeatable)")
     parser.add_argument("--out", type=Path, help="folder of the run; a run found there is resumed")
     parser.add_argument("--init", type=Path, help="start from this run's encoder or trigger.safetensors")
+    parser.add_argument("--rules", type=Path, help="limits and waivers for the audit of the manifests (YAML)")
     parser.add_argument("--from-scratch", action="store_true", help="leave the recipe's `init` out")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, help="number of steps")
@@ -33,6 +34,8 @@ def override(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     given = {"manifests": args.manifest, "out": args.out, "init": args.init}
     moves = {key: getattr(args, key) for key in ("steps", "epochs", "accumulate", "seed", "device")}
     document |= {key: value for key, value in given.items() if value is not None}
+    if args.rules is not None:
+        document["audit"] = {"rules": args.rules}
     if args.from_scratch:
         document["init"] = None
     if args.epochs is not None:

@@ -134,6 +134,15 @@ class TeacherConfig(Strict):
         return licence
 
 
+class AuditConfig(Strict):
+    """A recipe's `audit:`. What is trained on is audited first (`docs/audit.md`)."""
+
+    rules: HomePath | None = None
+    """A rules file with limits and waivers, as `data-splits audit --rules` takes."""
+    off: str | None = Field(None, min_length=1)
+    """Why there is to be no audit; the reason goes into the checkpoint and the device model."""
+
+
 class TrainingRecipe(Strict):
     """What pretraining and fine-tuning have in common."""
 
@@ -149,6 +158,7 @@ class TrainingRecipe(Strict):
     optimisation: Optimisation = Optimisation()
     perturbation: Perturbation = Perturbation()
     surroundings: Surroundings = Surroundings()
+    audit: AuditConfig = AuditConfig()
 
 
 Recipe = TypeVar("Recipe", bound=BaseModel)

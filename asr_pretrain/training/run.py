@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asr_pretrain.training.audited import audited, lineage
 from asr_pretrain.training.checkpoint import (
     CheckpointError,
     file_sha256,
@@ -27,11 +28,12 @@ from asr_pretrain.training.processes import Processes, TrainingStopped
 from asr_pretrain.training.recipe import RecipeError, TrainingRecipe, differences
 from asr_pretrain.training.state import STATE, State, read_state
 
-# Another machine has other devices and more or fewer cores; none of these moves a weight. How many batches
-# each process accumulates follows from the number of processes: their product is what stays.
+# Another machine has other devices and more or fewer cores; none of these moves a weight, nor does an audit.
+# How many batches each process accumulates follows from the number of processes: their product is what stays.
 FREE = {
     "optimisation": ("device", "workers", "checkpoint_every_steps", "log_every_s", "accumulate"),
     "teacher": ("path",),
+    "audit": ("rules", "off"),
 }
 
 
@@ -73,6 +75,8 @@ class Run:
             facts = {
                 "manifest_sha256": list(self.identity["manifests"].values()),
                 "init_sha256": self.identity["init_sha256"],
+                "audit": self.identity["audit"],
+                "lineage": self.identity["lineage"],
                 "recipe": self.identity["recipe"],
                 "git_revision": self.identity["git_revision"],
                 "trained_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -85,7 +89,8 @@ class Run:
 def open_run(recipe: TrainingRecipe) -> Iterator[Run]:
     """Joins the processes, locks the folder, seeds torch and finds the state to go on from.
 
-    Raises RecipeError for a file that is not there, CheckpointError for the state of another run,
+    Raises RecipeError for a file that is not there, AuditRefused for data that may not be trained on,
+    CheckpointError for the state of another run,
     TrainingStopped when somebody trains in the folder or another process of this run is lost.
     """
     for path in recipe.manifests:
@@ -104,6 +109,7 @@ def open_run(recipe: TrainingRecipe) -> Iterator[Run]:
             if state is not None:
                 _refuse_change(recipe, identity, state)
                 accumulate = _share(recipe, state, processes.world)
+            identity["audit"] = audited(recipe, state, processes)
             identity["micro_batches"] = accumulate * processes.world
             torch.manual_seed(recipe.optimisation.seed)
             yield Run(recipe, processes, identity, accumulate, state)
@@ -151,6 +157,7 @@ def _identity(recipe: TrainingRecipe) -> dict[str, Any]:
         # Equal names get their place, for two corpora may both be called recordings.parquet.
         "manifests": {f"{index}:{name}": sha256 for index, (name, sha256) in enumerate(hashes)},
         "init_sha256": file_sha256(recipe.init) if recipe.init else None,
+        "lineage": lineage(recipe.init) if recipe.init else [],
         "git_revision": git_revision(),
     }
 

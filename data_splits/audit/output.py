@@ -12,6 +12,7 @@ from data_splits.audit.finding import ERROR, INFO, WARNING, Audited, Finding
 from data_splits.audit.noise import noise_table
 from data_splits.audit.power import power_table
 from data_splits.audit.verdict import Verdict
+from data_splits.audit.version import rules_version
 from data_splits.files import whole_file
 from data_splits.schema import SPLITS
 
@@ -36,6 +37,7 @@ def as_json(verdict: Verdict, audited: Audited, manifest: str, sha256: str, fail
             "splits": {name: rows.get(name, 0) for name in SPLITS},
             "audio_decoded": audited.measured is not None,
             "rules": list(RULES),
+            "rules_version": rules_version(),
             "errors": verdict.count(ERROR),
             "warnings": verdict.count(WARNING),
             "infos": verdict.count(INFO),

@@ -10,7 +10,7 @@ from asr_pretrain.loading.batches import build_car
 from asr_pretrain.logmel import LogMel
 from asr_pretrain.targets import Targets
 from asr_pretrain.train import Recogniser
-from asr_pretrain.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from asr_pretrain.training.checkpoint import CheckpointError, file_sha256, load_checkpoint, save_checkpoint
 from asr_pretrain.training.recipe import Optimisation, RecipeError, Surroundings
 from mirror_device import Detector
 from mirror_device.logmel import STEP_SAMPLES
@@ -154,6 +154,8 @@ def test_the_device_model_streams_what_training_computes(
     quantized = Detector(str(int8))
     assert quantized.metadata["precision"] == "int8"
     assert quantized.metadata["calibration_ids"]
+    assert quantized.metadata["checkpoint_sha256"] == file_sha256(trained)
+    assert quantized.metadata["audit"]["manifest_sha256"] == [file_sha256(tiny_corpus)]
     assert np.abs(quantized.scores(samples)[:, 0] - smoothed).max() < 0.2
 
 
