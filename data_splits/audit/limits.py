@@ -77,6 +77,21 @@ class SpuriousCue(Strict):
     """The lower end of the 95 % interval of the area under the ROC curve may reach this."""
 
 
+class SoundQuality(Strict):
+    """From where on something went wrong with a recording."""
+
+    max_clipped_share: float = Field(default=0.01, ge=0, le=1)
+    """Of its samples."""
+    max_dc_offset: float = Field(default=0.02, ge=0, le=1)
+    """Of full scale."""
+    max_silence_share: float = Field(default=0.9, ge=0, le=1)
+    """Of its 20 ms frames, below -60 dBFS."""
+    min_level_dbfs: float = -55.0
+    """Of active speech."""
+    min_bandwidth_hz: float = Field(default=3000, ge=0)
+    """A telephone has 3.4 kHz."""
+
+
 class Power(Strict):
     """What dev and test must be able to prove."""
 
@@ -110,6 +125,7 @@ class Limits(Strict):
     slice_coverage: SliceCoverage = SliceCoverage()
     drift: Drift = Drift()
     spurious_cue: SpuriousCue = SpuriousCue()
+    sound_quality: SoundQuality = SoundQuality()
     power: Power = Power()
     device_overlap: Overlap = Overlap()
     microphone_overlap: Overlap = Overlap()
