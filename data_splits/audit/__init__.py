@@ -37,6 +37,7 @@ from data_splits.audit.splits import (
     train_dev_speaker,
     unproven_speaker,
 )
+from data_splits.audit.suspicious import suspicious_labels
 from data_splits.audit.texts import contamination, transcript_overlap
 
 __all__ = ["BY_EAR", "HARD", "RULES", "Audited", "Finding", "Limits", "audit"]
@@ -64,6 +65,7 @@ RULES: Final[dict[str, Rule]] = {
     "split-missing": split_missing,
     "unproven-speaker": unproven_speaker,
     "keyword-missing": keyword_missing,
+    "suspicious-labels": suspicious_labels,
     "transcript-overlap": transcript_overlap,
     "contamination": contamination,
     "noise-budget": noise_budget,
@@ -77,7 +79,7 @@ RULES: Final[dict[str, Rule]] = {
 }
 
 # Rules that have nothing to say unless the audio was decoded.
-BY_EAR: Final = ("near-duplicate", "sound-quality")
+BY_EAR: Final = ("near-duplicate", "suspicious-labels", "sound-quality")
 # Rules whose errors are no matter of opinion: only a waiver, with a reason and an end, takes them away.
 HARD: Final = (
     "integrity",

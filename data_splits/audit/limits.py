@@ -77,6 +77,32 @@ class SpuriousCue(Strict):
     """The lower end of the 95 % interval of the area under the ROC curve may reach this."""
 
 
+class SuspiciousLabels(Strict):
+    """When the sound contradicts a label."""
+
+    max_s: float = Field(default=6.0, gt=0)
+    """Longer recordings are passed over: the word is somewhere in them."""
+    min_auc: float = Field(default=0.85, ge=0.5, le=1)
+    """Of the cross-validated classifier; one that tells less has nothing to say of single rows."""
+    max_probability: float = Field(default=0.05, ge=0, le=1)
+    """Of the label that is given; what is surer is not doubted."""
+
+
+class SoundQuality(Strict):
+    """From where on something went wrong with a recording."""
+
+    max_clipped_share: float = Field(default=0.01, ge=0, le=1)
+    """Of its samples."""
+    max_dc_offset: float = Field(default=0.02, ge=0, le=1)
+    """Of full scale."""
+    max_silence_share: float = Field(default=0.9, ge=0, le=1)
+    """Of its 20 ms frames, below -60 dBFS."""
+    min_level_dbfs: float = -55.0
+    """Of active speech."""
+    min_bandwidth_hz: float = Field(default=3000, ge=0)
+    """A telephone has 3.4 kHz."""
+
+
 class Power(Strict):
     """What dev and test must be able to prove."""
 
@@ -110,6 +136,8 @@ class Limits(Strict):
     slice_coverage: SliceCoverage = SliceCoverage()
     drift: Drift = Drift()
     spurious_cue: SpuriousCue = SpuriousCue()
+    suspicious_labels: SuspiciousLabels = SuspiciousLabels()
+    sound_quality: SoundQuality = SoundQuality()
     power: Power = Power()
     device_overlap: Overlap = Overlap()
     microphone_overlap: Overlap = Overlap()

@@ -16,6 +16,7 @@ from data_splits.audit.sound.heard import SCHEMA, hear
 from data_splits.audit.sound.levels import measure_levels
 from data_splits.audit.sound.spectrum import spectra
 from data_splits.audit.sound.store import Store, keys
+from data_splits.audit.sound.trial import decoding_rate
 
 RATE_HZ = 16_000
 
@@ -148,3 +149,11 @@ def test_processes_measure_the_same(
     alone = measure_audio(recorded, tmp_path)
     monkeypatch.setattr("data_splits.audit.measure._BATCH_S", 12.0)
     assert measure_audio(recorded, tmp_path, jobs=2).equals(alone)
+
+
+def test_the_rate_counts_what_could_be_read(tmp_path: Path, recorded: pl.DataFrame) -> None:
+    (tmp_path / "5.wav").unlink()
+    rate = decoding_rate(recorded, tmp_path, n_decoded=100, seed=1)
+    assert rate["recordings"] == 5
+    assert rate["audio_h"] == pytest.approx(10 / 3600)
+    assert rate["audio_h_per_core_h"] > 0

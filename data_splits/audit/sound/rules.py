@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import polars as pl
 
 from data_splits.audit.finding import ERROR, INFO, WARNING, Audited, Finding, sort_ids
-
-_LIMITS: Final = (
-    (
-        pl.col("clipped_share") > 0.01,
-        "clipped: over 1 % of their samples at the limit",
-        "record at less gain",
-    ),
-    (pl.col("dc_offset").abs() > 0.02, "with a DC offset over 2 % of full scale", "couple the input by AC"),
-    (pl.col("silence_share") > 0.9, "silent: over 90 % of them below -60 dBFS", "cut or drop them"),
-    (pl.col("level_dbfs") < -55, "whose speech is below -55 dBFS", "record again, or drop them"),
-    (pl.col("bandwidth_hz") < 3000, "with nothing above 3 kHz", "find the stage that took it away"),
-)
+from data_splits.audit.limits import SoundQuality
 
 
 def near_duplicate(audited: Audited, rule: str) -> Iterator[Finding]:
@@ -56,9 +44,38 @@ def sound_quality(audited: Audited, rule: str) -> Iterator[Finding]:
     """Recordings that something went wrong with: clipping, DC, silence, no treble."""
     if audited.measured is None:
         return
-    for wrong, what, remedy in _LIMITS:
+    for wrong, what, remedy in _faults(audited.limits.sound_quality):
         rows = audited.heard.filter(wrong.fill_null(False))
         if rows.height:
             yield Finding(
                 rule, WARNING, rows.height, sort_ids(rows), f"{rows.height} recordings {what}", remedy
             )
+
+
+def _faults(limits: SoundQuality) -> Iterator[tuple[pl.Expr, str, str]]:
+    """What may be wrong with a recording: a condition, its name and the remedy."""
+    yield (
+        pl.col("clipped_share") > limits.max_clipped_share,
+        f"clipped: over {limits.max_clipped_share:.1%} of their samples at the limit",
+        "record at less gain",
+    )
+    yield (
+        pl.col("dc_offset").abs() > limits.max_dc_offset,
+        f"with a DC offset over {limits.max_dc_offset:.1%} of full scale",
+        "couple the input by AC",
+    )
+    yield (
+        pl.col("silence_share") > limits.max_silence_share,
+        f"silent: over {limits.max_silence_share:.0%} of them below -60 dBFS",
+        "cut or drop them",
+    )
+    yield (
+        pl.col("level_dbfs") < limits.min_level_dbfs,
+        f"whose speech is below {limits.min_level_dbfs:g} dBFS",
+        "record again, or drop them",
+    )
+    yield (
+        pl.col("bandwidth_hz") < limits.min_bandwidth_hz,
+        f"with nothing above {limits.min_bandwidth_hz / 1000:g} kHz",
+        "find the stage that took it away",
+    )

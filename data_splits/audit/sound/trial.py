@@ -14,6 +14,7 @@ from scipy.signal import lfilter
 from data_splits.audio import read_audio
 from data_splits.audit.sound.copies import COPIES, make_copy
 from data_splits.audit.sound.fingerprint import FRAME_BYTES, make_sketch
+from data_splits.audit.sound.heard import hear
 from data_splits.audit.sound.search import candidates, gather
 from data_splits.audit.sound.spectrum import BANDS, spectra
 from data_splits.audit.sound.twins import find_twins, fitting
@@ -84,6 +85,31 @@ def _count(found: pl.DataFrame, sources: list[str], kinds: list[str], copied: li
         "pairs": pairs.height,
         "precision": 1 - wrong.height / max(pairs.height, 1),
         "wrong": wrong.sort("coherence", descending=True).rows(named=True),
+    }
+
+
+def decoding_rate(frame: pl.DataFrame, root: Path, n_decoded: int, seed: int) -> dict[str, float]:
+    """How fast one core decodes and measures recordings, as `audit --audio` does.
+
+    Args:
+        frame: rows, as `read_manifest` gives them.
+        root: their manifest's folder.
+        n_decoded: rows that are decoded, drawn anew.
+        seed: of the drawing.
+
+    Returns:
+        `recordings` that could be read, `audio_h`, `core_s` (processor seconds) and `audio_h_per_core_h`.
+    """
+    drawn = frame.sample(min(n_decoded, frame.height), shuffle=True, seed=seed)
+    start_s = time.process_time()
+    durations_s = [hear(reference, root)["decoded_s"] for reference in drawn["audio"]]
+    core_s = time.process_time() - start_s
+    known_s = [duration_s for duration_s in durations_s if duration_s is not None]
+    return {
+        "recordings": len(known_s),
+        "audio_h": sum(known_s) / 3600,
+        "core_s": core_s,
+        "audio_h_per_core_h": sum(known_s) / max(core_s, 1e-9),
     }
 
 
