@@ -165,9 +165,9 @@ class Detector:
             start += taken
             self._n_pending = 0
             self._recent[:-1] = self._recent[1:]
-            self._recent[-1] = self._model.step(self._front_end.process(self._pending))
+            self._model.hear(self._front_end, self._pending, self._recent[-1])
             self._n_steps += 1
-            yield self._recent.mean(axis=0)
+            yield np.add.reduce(self._recent, axis=0) / np.float32(len(self._recent))
         rest = len(pcm) - start
         self._pending[self._n_pending : self._n_pending + rest] = pcm[start:]
         self._n_pending += rest

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mirror_device import native
 from mirror_device.errors import ModelError
-from mirror_device.logmel import N_MELS, STEP_FRAMES, Float32
+from mirror_device.logmel import N_MELS, STEP_FRAMES, Float32, LogMel
 from mirror_device.metadata import METADATA_KEY, ModelMetadata, parse_metadata
 from mirror_device.network import NumpyEngine
 from mirror_device.network_file import network_of
@@ -76,6 +77,13 @@ class Model:
         scores = np.empty(len(self.metadata.keywords), np.float32)
         self._engine.step(log_mel, scores)
         return scores
+
+    def hear(self, front_end: LogMel | native.NativeLogMel, step: NDArray[np.int16], scores: Float32) -> None:
+        """As `step`, from the sound (1280,) by way of a front end; writes the raw scores (keywords,)."""
+        if isinstance(self._engine, native.NativeEngine) and isinstance(front_end, native.NativeLogMel):
+            self._engine.hear(front_end, step, scores)
+        else:
+            self._engine.step(front_end.process(step), scores)
 
     def _made(self, engine: EngineName, file: OnnxFile, content: bytes) -> Engine:
         n_keywords = len(self.metadata.keywords)

@@ -33,18 +33,22 @@ class NativeEngine:
         """One step of 80 ms: log-mel (8, 40) to scores (keywords,) in [0, 1], written; advances the state."""
         self._network.step(log_mel, scores)
 
+    def hear(self, front_end: NativeLogMel, step: NDArray[np.int16], scores: Float32) -> None:
+        """One step from its sound (1280,), the front end's work included: the same as both, in one call."""
+        self._network.hear(front_end.compiled, step, scores)
+
 
 class NativeLogMel:
     """The streaming front end, as `mirror_device.logmel.LogMel`."""
 
     def __init__(self) -> None:
-        self._front_end = _native.LogMel(povey_window(), mel_filterbank())
-        self.reset = self._front_end.reset
+        self.compiled = _native.LogMel(povey_window(), mel_filterbank())
+        self.reset = self.compiled.reset
 
     def process(self, step: NDArray[np.int16]) -> Float32:
         """(1280,) int16 to (8, 40) float32."""
         frames = np.empty((STEP_FRAMES, N_MELS), np.float32)
-        self._front_end.step(step, frames)
+        self.compiled.step(step, frames)
         return frames
 
 

@@ -19,6 +19,8 @@ typedef struct {
     LogMel *front_end;
 } LogMelObject;
 
+static PyObject *log_mel_type; /* lives as long as the process */
+
 /* A contiguous buffer of exactly `bytes` bytes, or an exception. */
 static int borrow(PyObject *object, Py_buffer *view, int writable, Py_ssize_t bytes, const char *what)
 {
@@ -84,6 +86,29 @@ static PyObject *network_step_method(NetworkObject *self, PyObject *args)
     }
     Py_BEGIN_ALLOW_THREADS
     network_step(self->network, in.buf, out.buf);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&in);
+    PyBuffer_Release(&out);
+    Py_RETURN_NONE;
+}
+
+/* Both halves of a step in one call. */
+static PyObject *network_hear_method(NetworkObject *self, PyObject *args)
+{
+    PyObject *front_end, *samples, *scores;
+    Py_buffer in, out;
+    float frames[LOG_MEL_FRAMES * LOG_MEL_BANDS];
+    if (!PyArg_ParseTuple(args, "O!OO", log_mel_type, &front_end, &samples, &scores))
+        return NULL;
+    if (!borrow(samples, &in, 0, sizeof(int16_t) * STEP_SAMPLES, "samples"))
+        return NULL;
+    if (!borrow(scores, &out, 1, (Py_ssize_t)sizeof(float) * network_keywords(self->network), "scores")) {
+        PyBuffer_Release(&in);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    log_mel_step(((LogMelObject *)front_end)->front_end, in.buf, frames);
+    network_step(self->network, frames, out.buf);
     Py_END_ALLOW_THREADS
     PyBuffer_Release(&in);
     PyBuffer_Release(&out);
@@ -156,6 +181,8 @@ static PyObject *log_mel_step_method(LogMelObject *self, PyObject *args)
 static PyMethodDef network_methods[] = {
     {"reset", (PyCFunction)network_reset_method, METH_NOARGS, "Back to the initial state."},
     {"step", (PyCFunction)network_step_method, METH_VARARGS, "step(log_mel, scores): writes into scores."},
+    {"hear", (PyCFunction)network_hear_method, METH_VARARGS,
+     "hear(front_end, samples, scores): the front end's step and then this one's, writes into scores."},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot network_slots[] = {
@@ -196,9 +223,10 @@ PyMODINIT_FUNC PyInit__native(void)
     if (network == NULL || log_mel == NULL || PyModule_AddObjectRef(module, "Network", network) < 0 ||
         PyModule_AddObjectRef(module, "LogMel", log_mel) < 0) {
         Py_DECREF(module);
-        module = NULL;
+        Py_XDECREF(log_mel);
+        module = log_mel = NULL;
     }
     Py_XDECREF(network);
-    Py_XDECREF(log_mel);
+    log_mel_type = log_mel; /* a reference of its own */
     return module;
 }

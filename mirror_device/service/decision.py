@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 STEP_S = 0.08
 
@@ -48,8 +49,7 @@ class Rules:
     """A score from which a word that did not fire is reported as a near miss; None reports none."""
 
 
-@dataclass(frozen=True)
-class Surround:
+class Surround(NamedTuple):
     """What is known of the car in a step, beside the sound."""
 
     noise_dbfs: float | None = None
@@ -174,20 +174,19 @@ class Decision:
             if mean >= threshold and voice_is_heard(self.rules, around):
                 able.append(Fired(word, step, mean, threshold))
                 self._above.pop(word, None)
-            else:
-                missed += self._near_miss(Fired(word, step, mean, threshold, near_miss=True))
+            elif self.rules.near_miss is not None:
+                now = Fired(word, step, mean, threshold, near_miss=True)
+                missed += self._near_miss(now, self.rules.near_miss)
         if able and not within(self._last_event, step, self.rules.double_trigger_s):
             best = max(able, key=lambda fired: fired.score - fired.threshold)
             self._fired[best.word] = self._last_event = step
             return [best, *missed]
         return missed
 
-    def _near_miss(self, now: Fired) -> list[Fired]:
+    def _near_miss(self, now: Fired, least: float) -> list[Fired]:
         """The highest step of a rise that ended without firing."""
-        if self.rules.near_miss is None:
-            return []
         before = self._above.get(now.word)
-        if now.score >= self.rules.near_miss:
+        if now.score >= least:
             if before is None or now.score > before.score:
                 self._above[now.word] = now
             return []

@@ -40,6 +40,10 @@ class Level:
         self._smooth: float | None = None
         self._quiet: deque[float] = deque(maxlen=NOISE_STEPS)
         self._loud: deque[float] = deque(maxlen=VOICE_STEPS)
+        self.noise_dbfs = FLOOR_DBFS
+        """Of the last seconds."""
+        self.voice_db = 0.0
+        """The loudest step of the last second above the noise."""
 
     def hear(self, step: NDArray[np.int16]) -> None:
         """One more step of 80 ms."""
@@ -48,13 +52,5 @@ class Level:
         self._smooth = SMOOTHING * before + (1 - SMOOTHING) * self.now_dbfs
         self._quiet.append(self._smooth)
         self._loud.append(self.now_dbfs)
-
-    @property
-    def noise_dbfs(self) -> float:
-        """Of the last seconds."""
-        return min(self._quiet, default=FLOOR_DBFS)
-
-    @property
-    def voice_db(self) -> float:
-        """The loudest step of the last second above the noise."""
-        return max(self._loud, default=FLOOR_DBFS) - self.noise_dbfs
+        self.noise_dbfs = min(self._quiet)
+        self.voice_db = max(self._loud) - self.noise_dbfs
