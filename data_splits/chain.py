@@ -79,7 +79,7 @@ class Verifier:
     def _checkpoint(self, name: str, facts: dict[str, Any], manifests: Any) -> Iterator[Link]:
         sha256 = facts.get("checkpoint_sha256")
         yield self._found(f"{name}: checkpoint", sha256)
-        if sha256 in self.evidence:
+        if isinstance(sha256, str) and sha256 in self.evidence:
             theirs = stated_facts(self.evidence[sha256])
             agrees = (theirs.get("manifest_sha256"), theirs.get("audit"), theirs.get("lineage")) == (
                 manifests,
@@ -111,7 +111,7 @@ class Verifier:
     def _report_of(self, name: str, audit: dict[str, Any]) -> Iterator[Link]:
         sha256 = audit.get("report_sha256")
         yield self._found(f"{name}: report", sha256)
-        if sha256 not in self.evidence:
+        if not isinstance(sha256, str) or sha256 not in self.evidence:
             return
         path = self.evidence[sha256]
         summary = read_report(path)["summary"]

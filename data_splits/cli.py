@@ -13,6 +13,7 @@ COMMANDS: Final = (
     "data_splits.commands.plan",
     "data_splits.commands.audit",
     "data_splits.commands.diff",
+    "data_splits.commands.fix",
     "data_splits.commands.sign",
     "data_splits.commands.verify",
     "data_splits.commands.shard",

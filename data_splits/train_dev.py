@@ -31,7 +31,7 @@ def cut_train_dev(frame: pl.DataFrame, recipe: PlanRecipe) -> tuple[pl.DataFrame
         PlanError: when no group is small enough, or too few positives are there.
     """
     train = frame.filter(pl.col("_side") == "train")
-    train = train.with_columns(_membership(train))
+    train = train.with_columns(speaker_groups(train))
     groups = _groups(train, recipe)
     sizes = groups.filter(~pl.col("pinned_train"))
     total = float(sizes["size"].sum())
@@ -79,7 +79,7 @@ def is_noise_recording() -> pl.Expr:
     )
 
 
-def _membership(train: pl.DataFrame) -> pl.Series:
+def speaker_groups(train: pl.DataFrame) -> pl.Series:
     """The group of each row by speaker and clean parent, where a session stands for unnamed speakers."""
     speaker = pl.coalesce("speaker", pl.lit("session ") + pl.col("session")).alias("speaker")
     keyed = train.select("id", "audio", "pcm_sha256", speaker, "clean_parent")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asr_pretrain.page import block, page, table, write_report
+from data_splits.page import block, page, table, write_report
 from wakeword.streams import condition_label
 from wakeword.tables import percent, percent_interval, seconds
 

@@ -107,7 +107,7 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page."""
-    from asr_pretrain.page import block, grid, tile, write_report
+    from data_splits.page import block, grid, tile, write_report
     from wakeword.evaluate import SIMULATED_CAR, open_models, sort_conditions
 
     listeners, phrase = open_models([args.model], args.keyword)

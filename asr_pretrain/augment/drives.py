@@ -21,10 +21,10 @@ from asr_pretrain.augment.car_recipe import CarRecipe
 from asr_pretrain.augment.level import SAMPLE_RATE_HZ
 from asr_pretrain.augment.noise import procedural_parameters
 from asr_pretrain.loading.batches import build_car
-from asr_pretrain.page import block, grid, tile, write_report
 from asr_pretrain.training.recipe import RecipeError, Surroundings
 from data_splits.audio import read_audio
 from data_splits.manifest import read_manifest
+from data_splits.page import block, grid, tile, write_report
 
 SECONDS = 6.0
 RECORDED_KINDS = ("road", "rain", "wind", "engine", "fan")

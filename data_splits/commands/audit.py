@@ -29,6 +29,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--json", action="store_true", help="one JSON object on standard output, nothing else"
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report as well, for CI")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page with plots and players")
     parser.add_argument(
         "--fail-on",
         choices=("error", "warning"),
@@ -101,6 +102,10 @@ def run(args: argparse.Namespace) -> int:
         print_table(verdict, frame.height, sys.stdout)
     if args.junit:
         write_junit(verdict, str(args.manifest), args.fail_on, args.junit)
+    if args.html:
+        from data_splits.audit.html_report import write_html
+
+        write_html(verdict, audited, args.manifest, sha256, args.html)
     return int(any(fails(finding, args.fail_on) for finding in verdict.findings))
 
 

@@ -72,19 +72,24 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
 
 
-def tile(samples: np.ndarray, title: str, text: str, below: str = "") -> str:
-    """Float samples (n,) at 16 kHz as a spectrogram and a player; ``below`` is HTML under the picture."""
+def player(samples: np.ndarray) -> str:
+    """Float samples (n,) at 16 kHz as an audio element, all made about equally loud."""
     import soundfile
 
     file = io.BytesIO()
     loud = samples * min(0.5 / max(float(np.abs(samples).max()), 1e-6), 30.0)
     soundfile.write(file, loud, _SAMPLE_RATE_HZ, format="OGG", subtype="OPUS")
     sound = base64.b64encode(file.getvalue()).decode()
+    return f'<audio controls preload="none" src="data:audio/ogg;base64,{sound}"></audio>'
+
+
+def tile(samples: np.ndarray, title: str, text: str, below: str = "") -> str:
+    """Float samples (n,) at 16 kHz as a spectrogram and a player; ``below`` is HTML under the picture."""
     picture = base64.b64encode(_spectrogram(samples)).decode()
     return (
         f"<div><b>{html.escape(title[:60])}</b>"
         f'<img alt="spectrogram" src="data:image/png;base64,{picture}">{below}'
-        f'<audio controls preload="none" src="data:audio/ogg;base64,{sound}"></audio>'
+        f"{player(samples)}"
         f"<p>{html.escape(text)}</p></div>"
     )
 
