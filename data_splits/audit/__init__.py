@@ -39,6 +39,7 @@ from data_splits.audit.splits import (
 )
 from data_splits.audit.suspicious import suspicious_labels
 from data_splits.audit.texts import contamination, transcript_overlap
+from data_splits.audit.voices import probable_speaker_overlap
 
 __all__ = ["BY_EAR", "HARD", "RULES", "Audited", "Finding", "Limits", "audit"]
 
@@ -46,6 +47,7 @@ RULES: Final[dict[str, Rule]] = {
     "integrity": integrity,
     "non-mirror-eval": non_mirror_eval,
     "speaker-overlap": speaker_overlap,
+    "probable-speaker-overlap": probable_speaker_overlap,
     "session-overlap": session_overlap,
     "day-overlap": day_overlap,
     "vehicle-overlap": vehicle_overlap,
@@ -79,7 +81,7 @@ RULES: Final[dict[str, Rule]] = {
 }
 
 # Rules that have nothing to say unless the audio was decoded.
-BY_EAR: Final = ("near-duplicate", "suspicious-labels", "sound-quality")
+BY_EAR: Final = ("probable-speaker-overlap", "near-duplicate", "suspicious-labels", "sound-quality")
 # Rules whose errors are no matter of opinion: only a waiver, with a reason and an end, takes them away.
 HARD: Final = (
     "integrity",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -61,6 +62,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "beside the manifest)",
     )
     parser.add_argument(
+        "--embedder",
+        type=Path,
+        metavar="FILE",
+        help="an exported ONNX encoder of voices for --audio: is somebody on both sides under two names",
+    )
+    parser.add_argument(
         "--jobs",
         type=int,
         metavar="N",
@@ -86,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.jobs < 1:
         raise ValueError(f"--jobs {args.jobs}: at least 1")
+    if args.embedder and not args.audio:
+        raise ValueError("--embedder listens to recordings: give --audio as well")
     rules = load_rules(args.rules) if args.rules else Rules()
     known = read_known_hashes(args.known_hashes) if args.known_hashes else None
     sha256 = manifest_sha256(args.manifest) if args.manifest.is_file() else ""
@@ -113,6 +122,7 @@ def _listen(frame: pl.DataFrame, args: argparse.Namespace) -> pl.DataFrame:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
+    from data_splits.audit.sound.embed import embed
     from data_splits.audit.sound.listen import listen
     from data_splits.audit.sound.store import FOLDER
 
@@ -127,4 +137,11 @@ def _listen(frame: pl.DataFrame, args: argparse.Namespace) -> pl.DataFrame:
             bar.update(tasks[what], completed=done, total=total)
 
         cache = args.cache or root / FOLDER
-        return listen(frame, root, cache=cache, jobs=args.jobs, ray=args.ray, advance=advance)
+        work: dict[str, Any] = {"jobs": args.jobs, "ray": args.ray}
+        voices = None
+        if args.embedder:
+            voices = embed(
+                frame, root, args.embedder, advance=functools.partial(advance, "listening to voices"), **work
+            )
+        measured = listen(frame, root, cache=cache, advance=advance, **work)
+        return measured if voices is None else measured.join(voices, on="id", how="left")
