@@ -73,6 +73,7 @@ class Detector:
         keywords = self._model.metadata.keywords
         self._thresholds = [word.threshold if threshold is None else float(threshold) for word in keywords]
         self._recent = np.zeros((self._model.metadata.smoothing_steps, len(keywords)), np.float32)
+        self._smoothing_steps = np.float32(len(self._recent))
         # Rounded to samples first: 0.56 * 16000 is a hair above 8960.
         self._refractory_steps = -(-round(self._model.metadata.refractory_s * SAMPLE_RATE_HZ) // STEP_SAMPLES)
         self._pending = np.zeros(STEP_SAMPLES, np.int16)
@@ -132,7 +133,10 @@ class Detector:
             ValueError: not one-dimensional.
         """
         rows = list(self._steps(pcm))
-        return np.array(rows, np.float32).reshape(len(rows), len(self._thresholds))
+        scores = np.empty((len(rows), len(self._thresholds)), np.float32)
+        for number, row in enumerate(rows):
+            scores[number] = row
+        return scores
 
     def process(self, pcm: NDArray[np.int16]) -> list[Detection]:
         """Wake words whose step this chunk completes.
@@ -158,19 +162,26 @@ class Detector:
     def _steps(self, pcm: NDArray[np.int16]) -> Iterator[Float32]:
         """Smoothed scores (keywords,) of each step completed; counts the step before it is handed out."""
         _check_pcm(pcm)
+        if len(pcm) == STEP_SAMPLES and not self._n_pending:
+            yield self._step(np.ascontiguousarray(pcm))
+            return
         start = 0
         while self._n_pending + len(pcm) - start >= STEP_SAMPLES:
             taken = STEP_SAMPLES - self._n_pending
             self._pending[self._n_pending :] = pcm[start : start + taken]
             start += taken
             self._n_pending = 0
-            self._recent[:-1] = self._recent[1:]
-            self._model.hear(self._front_end, self._pending, self._recent[-1])
-            self._n_steps += 1
-            yield np.add.reduce(self._recent, axis=0) / np.float32(len(self._recent))
+            yield self._step(self._pending)
         rest = len(pcm) - start
         self._pending[self._n_pending : self._n_pending + rest] = pcm[start:]
         self._n_pending += rest
+
+    def _step(self, sound: NDArray[np.int16]) -> Float32:
+        """Smoothed scores (keywords,) of one step (1280,), counted."""
+        self._recent[:-1] = self._recent[1:]
+        self._model.hear(self._front_end, sound, self._recent[-1])
+        self._n_steps += 1
+        return np.add.reduce(self._recent, axis=0) / self._smoothing_steps
 
 
 def _check_pcm(pcm: Any) -> None:

@@ -62,6 +62,8 @@ class FedDaemon:
                 raise ValueError("the daemon did not start; its errors are above") from error
             self.start_s = time.monotonic() - begun_s
             """Until it listened."""
+            self.start_cpu_s = self.cpu_s()
+            """Processor time of it: what a busy machine does not add to."""
 
     def __enter__(self) -> FedDaemon:
         return self

@@ -86,6 +86,7 @@ def daemon_cost(model: Path, samples: np.ndarray, speed: float) -> dict[str, flo
             "cpu_share": round(spent_s / (samples.size / SAMPLE_RATE_HZ), 6),
             "peak_mb": round(daemon.highest_resident_mb(), 1),
             "start_s": round(daemon.start_s, 2),
+            "start_cpu_s": round(daemon.start_cpu_s, 2),
         }
 
 
@@ -125,6 +126,7 @@ def compared(
         "ratios": ratios,
         "resident_mb": ours["peak_mb"],
         "start_s": ours["start_s"],
+        "start_cpu_s": ours["start_cpu_s"],
         "bars": {
             **bars,
             f"at most {MOST_RESIDENT_MB:g} MB resident": ours["peak_mb"] <= MOST_RESIDENT_MB,

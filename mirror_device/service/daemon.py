@@ -129,6 +129,9 @@ class Daemon:
         return self.car.mutes == mutes
 
     def _whole_steps(self, block: Block) -> Iterator[Block]:
+        if len(block) == STEP_SAMPLES and not len(self._pending):
+            yield block
+            return
         sound = np.concatenate([self._pending, block]) if len(self._pending) else block
         whole = len(sound) // STEP_SAMPLES * STEP_SAMPLES
         for start in range(0, whole, STEP_SAMPLES):

@@ -24,7 +24,7 @@ def level_dbfs(step: NDArray[np.int16]) -> float:
     if not len(step):
         return FLOOR_DBFS
     samples = step.astype(np.float32)
-    rms = math.sqrt(float(samples @ samples) / len(step)) / 32768
+    rms = math.sqrt(float(samples.dot(samples)) / len(step)) / 32768
     return max(20 * math.log10(rms), FLOOR_DBFS) if rms > 0 else FLOOR_DBFS
 
 

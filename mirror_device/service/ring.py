@@ -24,7 +24,8 @@ class Ring:
         start = (self.heard + len(pcm) - len(last)) % size
         first = min(len(last), size - start)
         self._kept[start : start + first] = last[:first]
-        self._kept[: len(last) - first] = last[first:]
+        if first < len(last):
+            self._kept[: len(last) - first] = last[first:]
         self.heard += len(pcm)
 
     def forget(self) -> None:

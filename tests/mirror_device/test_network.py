@@ -103,6 +103,24 @@ def test_front_ends_agree() -> None:
     np.testing.assert_allclose(ours.process(step), numpys.process(step), atol=2e-5)
 
 
+@compiled
+def test_one_call_is_the_front_ends_and_the_networks(models: dict[bool, Path]) -> None:
+    pcm = np.random.default_rng(4).normal(0, 3000, (40, STEP_SAMPLES)).astype(np.int16)
+    together, apart, front_end = (
+        Model(models[True], "native"),
+        Model(models[True], "native"),
+        native.NativeLogMel(),
+    )
+    of_one, scores = native.NativeLogMel(), np.empty((len(pcm), 2), np.float32)
+    for number, step in enumerate(pcm):
+        together.hear(of_one, step, scores[number])
+    assert np.array_equal(scores, [apart.step(front_end.process(step)) for step in pcm])
+    with pytest.raises(ValueError, match="samples: 2 bytes, not 2560"):
+        together.hear(of_one, pcm[0, :1], scores[0])
+    with pytest.raises(BufferError):
+        together.hear(of_one, pcm.T.repeat(32, 1)[:, 0], scores[0])  # with gaps
+
+
 def test_exponential_and_logarithm() -> None:
     x = np.linspace(-699, 699, 2001)
     np.testing.assert_allclose(plain_exp(x), np.exp(x), rtol=1e-13)
