@@ -50,7 +50,7 @@ def test_what_a_format_cannot_hold_is_refused_and_nothing_is_written(
 ) -> None:
     frame = read_manifest(manifest)
     packed = manifest.with_name("packed.parquet")
-    write_manifest(frame.with_columns(pl.lit("s.tar::") + pl.col("audio")), packed)
+    write_manifest(frame.with_columns(("s.tar::" + pl.col("audio")).alias("audio")), packed)
     unrated = manifest.with_name("unrated.parquet")
     write_manifest(frame.drop("sample_rate_hz"), unrated)
     for source, kind, word in (
@@ -83,4 +83,4 @@ def test_a_bad_csv_is_named(
     )
     error = capsys.readouterr().err
     assert "m.csv: " in error and word in error
-    assert not out.exists()
+    assert not (tmp_path / "m.parquet").exists()
