@@ -16,6 +16,7 @@ COMMANDS: Final = (
     "data_splits.commands.fix",
     "data_splits.commands.sign",
     "data_splits.commands.verify",
+    "data_splits.commands.convert",
     "data_splits.commands.shard",
     "data_splits.commands.generate",
     "data_splits.commands.benchmark",

@@ -124,6 +124,10 @@ def _load(path: Path) -> pl.DataFrame:
         raise ManifestError(f"{path}: no such file; give a Parquet or JSONL manifest")
     if path.stat().st_size == 0:
         raise ManifestError(f"{path}: the file is empty; write the manifest again")
+    if path.suffix == ".csv":
+        raise ManifestError(
+            f"{path}: a CSV; data-splits convert {path.name} --to parquet makes a manifest of it"
+        )
     if _is_jsonl(path):
         check_lines(path)
     try:

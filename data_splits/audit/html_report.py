@@ -58,7 +58,8 @@ def _findings(verdict: Verdict) -> list[str]:
         f"<br>→ {html.escape(finding.remedy)}</td></tr>"
         for finding in found
     )
-    head = "<tr><th>severity</th><th>rule</th><th>rows</th><th>what was found, and what to do</th></tr>"
+    head = "<tr><th>severity</th><th>rule</th><th>rows</th>"
+    head += '<th style="text-align: left">what was found, and what to do</th></tr>'
     blocks = [block("Findings", f"<table>{head}{rows}</table>" if found else "<p>None.</p>")]
     if verdict.waived:
         items = "".join(

@@ -11,6 +11,8 @@ import numpy as np
 _COLOURS: Final = ("#3b6ea5", "#7fa8d1", "#d98032", "#4f9d69")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 260, 46, 40, 26
 _POINTS: Final = 200
+_SHOWN: Final = 0.99
+"""Of each set: its largest values lie off the plot."""
 
 
 def distributions(values: Mapping[str, np.ndarray], axis: str) -> str:
@@ -24,13 +26,15 @@ def distributions(values: Mapping[str, np.ndarray], axis: str) -> str:
     if not shown:
         return "<p>no values are known</p>"
     low = min(float(numbers[0]) for numbers in shown.values())
-    high = max(float(numbers[-1]) for numbers in shown.values())
+    # The longest one in a hundred would squeeze all others into the axis' first inch.
+    high = max(float(np.quantile(numbers, _SHOWN)) for numbers in shown.values())
     width = (high - low) or 1.0
     parts = [_frame(axis, [(low + width * tick / 4, tick / 4) for tick in range(5)])]
     share = np.linspace(0, 1, _POINTS)
     for index, (name, numbers) in enumerate(shown.items()):
         x = (np.quantile(numbers, share) - low) / width
-        points = " ".join(f"{_x(a):.1f},{_y(b):.1f}" for a, b in zip(x, share, strict=True))
+        shown_points = zip(x[x <= 1], share[x <= 1], strict=True)
+        points = " ".join(f"{_x(a):.1f},{_y(b):.1f}" for a, b in shown_points)
         colour = _COLOURS[index % len(_COLOURS)]
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
         parts.append(_text(_LEFT + 10 + 150 * index, 14, f"{name} ({len(numbers):,})", colour))
