@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -62,7 +62,8 @@ def recorded_takes(frame: pl.DataFrame, root: Path, seed: int) -> Takes:
 
 def corpus(takes: Takes, folder: Path) -> pl.DataFrame:
     """Write recordings and a manifest of them: splits dealt by speaker, labels by turns."""
-    rows, names = [], list[str]()
+    rows: list[dict[str, Any]] = []
+    names: list[str] = []
     for number, (speaker, samples) in enumerate(takes):
         names += [] if speaker in names else [speaker]
         said = sum(row["speaker"] == speaker for row in rows)
