@@ -12,7 +12,14 @@ import polars as pl
 
 from data_splits.audit.finding import WARNING, Audited, Finding, sort_ids
 from data_splits.audit.limits import Drift
-from data_splits.audit.two_sample import chance, classifier_auc, cramers_v, deals, ks_distance
+from data_splits.audit.two_sample import (
+    chance,
+    classifier_auc,
+    cramers_v,
+    deals,
+    family_chance,
+    ks_distance,
+)
 from data_splits.train_dev import is_noise_recording
 
 _PAIRS: Final = (("dev", "test"), ("train", "train_dev"))
@@ -122,20 +129,26 @@ def _shifts(
     rng = np.random.default_rng(_SEED)
     as_they_are = second.astype(np.float32)[:, None]
     dealt = cache(lambda: deals(second, groups, rng))
-    found = []
+    large, by_chance = [], []
     for column in columns:
         known = ~np.isnan(column.values) if column.is_number else np.ones(len(second), dtype=bool)
         if min((second & known).sum(), (~second & known).sum()) < _MIN_ROWS:
             continue
         distance = ks_distance if column.is_number else cramers_v
         effect = float(distance(column.values[known], as_they_are[known])[0])
-        if effect < limits.min_effect:
-            continue
-        share = chance(distance(column.values[known], dealt()[known]))
-        if share <= limits.alpha:
-            measure = "distance" if column.is_number else "Cramér's V"
-            line = f"{column.name} ({measure} {effect:.2f}, p {share:.3f})"
-            found.append((effect, line, _excess(column, second)))
+        by_chance.append((distance, column.values[known], known))
+        if effect >= limits.min_effect:
+            large.append((effect, column, len(by_chance) - 1))
+    found = []
+    if large:
+        shares = family_chance(
+            np.stack([distance(values, dealt()[known]) for distance, values, known in by_chance])
+        )
+        for effect, column, place in large:
+            if shares[place] <= limits.alpha:
+                measure = "distance" if column.is_number else "Cramér's V"
+                line = f"{column.name} ({measure} {effect:.2f}, p {shares[place]:.3f})"
+                found.append((effect, line, _excess(column, second)))
     found.sort(key=lambda item: -item[0])
     told = [item[1] for item in found]
     shown = found[0][2] if found else None

@@ -133,3 +133,19 @@ def auc_interval(area: float, n_positive: int, n_negative: int, z: float = 1.96)
 def chance(effects: Array) -> float:
     """The share of deals whose effect is at least the first's, itself counted."""
     return float(np.mean(effects >= effects[0] - 1e-9))
+
+
+def family_chance(effects: Array) -> Array:
+    """The chance of each of several effects, when all of them are looked at (Westfall and Young 1993, max-T).
+
+    Args:
+        effects: (columns, deals), the first deal as it is.
+
+    Returns:
+        (columns,): the share of deals in which any column stands out as much from what chance gives it.
+    """
+    known = np.nan_to_num(effects)
+    usual = np.maximum(np.quantile(known, 0.95, axis=1, keepdims=True), 1e-9)
+    return np.array(
+        [chance(np.append(own, (known / usual).max(axis=0)[1:])) for own in (known / usual)[:, :1]]
+    )

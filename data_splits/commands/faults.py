@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -14,10 +18,20 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="put faults into clean manifests and count what the audit sees",
         description="Generate clean manifests, put every known fault into one of them, and print for each "
         "rule how many it caught with the right ids, and in how many clean manifests it raised a false "
-        "alarm. Exit 1 when a fault was missed or a clean manifest blamed.",
+        "alarm. With --audio, the rules that listen instead: faults are put into recordings. Exit 1 when a "
+        "fault was missed or a clean manifest blamed.",
         epilog="example: data-splits faults --manifests 5",
     )
     parser.add_argument("--manifests", type=int, default=3, help="clean manifests (default: %(default)s)")
+    parser.add_argument("--audio", action="store_true", help="faults that only the audio shows")
+    parser.add_argument(
+        "manifest",
+        type=Path,
+        nargs="?",
+        metavar="MANIFEST",
+        help="real recordings for --audio: 40 speakers of one source; without, made-up words",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="which recordings (default: %(default)s)")
     return parser
 
 
@@ -25,14 +39,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the table and what was missed."""
     import polars as pl
 
-    from data_splits.faults.table import N_GENERAL, N_MIRROR, fault_table
-    from data_splits.generate import generate
-
-    if args.manifests < 1:
-        raise ValueError(f"--manifests {args.manifests}: at least 1")
-    table, missed = fault_table(
-        [generate(N_GENERAL, N_MIRROR, seed) for seed in range(1, args.manifests + 1)]
-    )
+    if args.manifest and not args.audio:
+        raise ValueError("a MANIFEST is for --audio: the other faults are put into made-up manifests")
+    table, wrong = _listened(args.manifest, args.seed) if args.audio else _read(args.manifests)
     with pl.Config(
         tbl_rows=-1,
         fmt_str_lengths=60,
@@ -42,6 +51,25 @@ def run(args: argparse.Namespace) -> int:
         tbl_formatting="ASCII_MARKDOWN",
     ):
         print(table)
-    for line in missed:
-        print(f"missed: {line}", file=sys.stderr)
-    return int(bool(missed) or table.to_series(-1).sum() > 0)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return int(bool(wrong) or table.to_series(-1).sum() > 0)
+
+
+def _read(n_manifests: int) -> tuple[pl.DataFrame, list[str]]:
+    from data_splits.faults.table import N_GENERAL, N_MIRROR, fault_table
+    from data_splits.generate import generate
+
+    if n_manifests < 1:
+        raise ValueError(f"--manifests {n_manifests}: at least 1")
+    table, missed = fault_table([generate(N_GENERAL, N_MIRROR, seed) for seed in range(1, n_manifests + 1)])
+    return table, [f"missed: {line}" for line in missed]
+
+
+def _listened(manifest: Path | None, seed: int) -> tuple[pl.DataFrame, list[str]]:
+    from data_splits.faults.heard import heard_faults, made_takes, recorded_takes
+    from data_splits.manifest import read_manifest
+
+    if manifest is None:
+        return heard_faults(made_takes())
+    return heard_faults(recorded_takes(read_manifest(manifest), manifest.parent, seed))
