@@ -152,7 +152,7 @@ def depth_of(recipe: TriggerRecipe) -> tuple[Unfreeze, str]:
     if recipe.unfreeze != "auto":
         return recipe.unfreeze, ""
     rows = select_rows(recipe.manifests, recipe.phrase, "train", recipe.voices)
-    depth, why = depth_for(rows.filter(pl.col("_label") == 1)["speaker"].n_unique())
+    depth, why = depth_for(rows.filter(pl.col("_label") == 1)["speaker"].drop_nulls().n_unique())
     return depth, f": {why}"
 
 
