@@ -63,7 +63,9 @@ def keep(streams: Iterable[Stream], folder: Path) -> list[Rendered]:
 
 
 @torch.inference_mode()
-def listen(model: TriggerModel, streams: Sequence[Rendered], column: int = 0) -> list[Heard]:
+def listen(
+    model: TriggerModel, streams: Sequence[Rendered], column: int = 0, smoothing_steps: int = SMOOTHING_STEPS
+) -> list[Heard]:
     """What the device would make of each stream, from a reset: smoothed scores, one a step of 80 ms."""
     model.eval()
     heard = []
@@ -71,7 +73,7 @@ def listen(model: TriggerModel, streams: Sequence[Rendered], column: int = 0) ->
         mels = torch.from_numpy(np.array(stream.log_mel, dtype=np.float32))[None]
         raw = torch.sigmoid(model.logits(mels)[0, column]).numpy()
         steps = raw.reshape(len(stream.log_mel) // STEP_FRAMES, -1).max(1)
-        scores = smoothed(steps)
+        scores = smoothed(steps, smoothing_steps)
         heard.append(
             Heard(stream.name, stream.condition, stream.seconds, stream.words, stream.pieces, scores)
         )
@@ -101,7 +103,9 @@ def listen_untrained(recogniser: Path, phrase: str, streams: Sequence[Rendered])
     return heard
 
 
-def listen_device(path: Path, streams: Sequence[Rendered], column: int = 0) -> list[Heard]:
+def listen_device(
+    path: Path, streams: Sequence[Rendered], column: int = 0, smoothing_steps: int = SMOOTHING_STEPS
+) -> list[Heard]:
     """The same with the device's file, step by step as the device runs it."""
     from mirror_device.model import Model
 
@@ -110,14 +114,14 @@ def listen_device(path: Path, streams: Sequence[Rendered], column: int = 0) -> l
     for stream in streams:
         model.reset()
         steps = np.asarray(stream.log_mel, dtype=np.float32).reshape(-1, STEP_FRAMES, stream.log_mel.shape[1])
-        scores = smoothed(np.array([model.step(step)[column] for step in steps]))
+        scores = smoothed(np.array([model.step(step)[column] for step in steps]), smoothing_steps)
         heard.append(
             Heard(stream.name, stream.condition, stream.seconds, stream.words, stream.pieces, scores)
         )
     return heard
 
 
-def smoothed(steps: np.ndarray) -> np.ndarray:
-    """The mean of each step's raw score and the one before; zero before the first."""
-    padded = np.concatenate([np.zeros(SMOOTHING_STEPS - 1, np.float32), steps.astype(np.float32)])
-    return np.lib.stride_tricks.sliding_window_view(padded, SMOOTHING_STEPS).mean(1)
+def smoothed(steps: np.ndarray, smoothing_steps: int = SMOOTHING_STEPS) -> np.ndarray:
+    """The mean of each raw score and those before it, ``smoothing_steps`` in all; zero before the first."""
+    padded = np.concatenate([np.zeros(smoothing_steps - 1, np.float32), steps.astype(np.float32)])
+    return np.lib.stride_tricks.sliding_window_view(padded, smoothing_steps).mean(1)

@@ -10,210 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import polars as pl
-from pydantic import Field
 
-from asr_pretrain.loading.transcripts import read_rows
-from asr_pretrain.screen import cpu_seconds, merged
 from asr_pretrain.training.checkpoint import file_sha256
-from asr_pretrain.training.recipe import HomePath, RecipeError, Strict, load_recipe, validated
-from data_splits.manifest import write_manifest
+from asr_pretrain.training.recipe import RecipeError, load_recipe
 from wakeword.evaluate import Heard
-from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
-from wakeword.model import Unfreeze, load_trigger
-from wakeword.rendered import Rendered, keep, listen, listen_device, listen_untrained
-from wakeword.score import noise_rows
-from wakeword.streams import Generator, Playlist, SimulatedCar, parse_conditions
-from wakeword.train import TriggerRecipe, train
+from wakeword.grid import INT8_SCORES, MEAN, RESULT, SCORES, SCRATCH, Bench, Cell, Grid, cells, keep_scores
+from wakeword.rendered import Rendered, listen_untrained
+from wakeword.train import TriggerRecipe
 from wakeword.transfer_table import by_voice, markdown, plot, pooled
-
-SCRATCH = "scratch"
-RESULT, SCORES, INT8_SCORES = "result.json", "scores.npz", "scores_int8.npz"
-
-
-class Grid(Strict):
-    """The cells of the table, and what they have in common."""
-
-    base: Path
-    """A fine-tuning recipe, beside the file of the grid; its manifests are replaced by each fold's."""
-    recordings: HomePath
-    training: HomePath | None = None
-    """The same recordings for training, such as `wakeword align` leaves them; null for `recordings`."""
-    more: list[HomePath] = []
-    """Manifests with further training rows, such as takes in voices that nobody recorded."""
-    out: HomePath
-    encoders: dict[str, HomePath] = {}
-    """Pretrained encoders by name; `scratch` is always there."""
-    unfreeze: list[Unfreeze] = ["head", "last", "half", "all"]
-    voices: list[int | None] = [1, 4, None]
-    """Voices that are trained on; null for all of the other folds."""
-    folds: int = Field(4, ge=2, le=20)
-    parts: list[Literal["train", "train_dev", "dev", "test"]] = ["train", "train_dev", "dev"]
-    """Whose voices are dealt to the folds; with test among them the table is for the report alone. The
-    negatives are what others say in dev and test, of these."""
-    seeds: list[int] = [0]
-    conditions: list[str] = ["10", "5", "0"]
-    fa_per_hour: float = Field(1.0, gt=0)
-    generator: Generator = "seen"
-    """Whose cabins and noises judge: of training's kind, or of the kind that training never hears."""
-    int8: bool = False
-    """Whether each model is also quantized and heard as the device's file."""
-    untrained: bool = False
-    """Whether the table has rows of the encoders as they are: the phrase's phones spotted, nothing learnt."""
-    scratch: bool = True
-    """Whether the table has rows from scratch."""
-    variants: dict[str, dict[str, Any]] = {"": {}}
-    """What is changed in the base recipe, by name: every cell is made with each."""
-
-
-@dataclass(frozen=True, order=True)
-class Cell:
-    """One row of the table before it is averaged."""
-
-    encoder: str
-    unfreeze: Unfreeze
-    voices: int | None
-    variant: str
-    fold: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        kind = "-".join(filter(None, [self.encoder, self.unfreeze, str(self.voices or "all"), self.variant]))
-        return f"{kind}-fold{self.fold}-seed{self.seed}"
-
-    @property
-    def cuts(self) -> str:
-        """Cells with the same name here train on the same cuts."""
-        names = [f"fold{self.fold}", f"voices{self.voices or 'all'}", self.variant, f"seed{self.seed}"]
-        return "-".join(filter(None, names))
-
-
-def cells(grid: Grid, seeds: Sequence[int]) -> list[Cell]:
-    """In an order in which neighbours share their cuts."""
-    kinds: list[tuple[str, Unfreeze]] = [(SCRATCH, "all")] if grid.scratch else []
-    kinds += [(encoder, depth) for encoder in grid.encoders for depth in grid.unfreeze]
-    return [
-        Cell(encoder, depth, voices, variant, fold, seed)
-        for seed in seeds
-        for fold in range(grid.folds)
-        for voices in grid.voices
-        for variant in grid.variants
-        for encoder, depth in kinds
-    ]
-
-
-class Bench:
-    """What all cells share: folds, manifests, rendered streams."""
-
-    def __init__(self, grid: Grid, base: TriggerRecipe):
-        """Raises ManifestError, StreamError: the recordings cannot be used."""
-        self.grid, self.base = grid, base
-        self.frame = read_rows([grid.recordings], lambda frame: frame)
-        self.more = read_rows(grid.more, lambda f: f) if grid.more else self.frame.clear()
-        self.takes = takes_by_voice(self.frame, base.phrase, grid.parts)
-        self.folds = voice_folds(self.takes, grid.folds)
-
-    def manifest(self, fold: int) -> Path:
-        """Of one fold: its voices in dev, the others in train."""
-        path = self.grid.out / f"fold{fold}.parquet"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            mine = self.frame if self.grid.training is None else read_rows([self.grid.training], lambda f: f)
-            everything = pl.concat([mine, self.more], how="diagonal_relaxed")
-            write_manifest(hold_out(everything, list(self.takes), self.folds[fold]), path)
-        return path
-
-    def streams(self) -> list[Rendered]:
-        """All voices' takes in every condition, and the negatives but what these voices say.
-
-        Cabins and noise are those of the dev part.
-        """
-        mine = pl.col("speaker").is_in(list(self.takes))
-        label = pl.col("labels").struct.field(self.base.phrase)
-        parts = pl.col("split").is_in(self.grid.parts)
-        takes = self.frame.filter(mine & parts & (label == 1))
-        others = self.frame.filter(pl.col("split").is_in(["dev", "test"]) & parts & ~mine.fill_null(False))
-        frame = pl.concat([takes, others]).with_columns(pl.lit("dev").alias("split"))
-        playlist = Playlist(frame, Path("/"), "dev", self.base.phrase)
-        kept = []
-        for name in [*parse_conditions(",".join(self.grid.conditions)), "negatives"]:
-
-            def made(name: str = name) -> Any:
-                noises = noise_rows(self.frame, "dev")
-                car = SimulatedCar(noises, Path("/"), "dev", 0, generator=self.grid.generator)
-                yield from (
-                    playlist.negatives(car) if name == "negatives" else playlist.positives(name, 1, car)
-                )
-
-            kept += keep(made(), self.grid.out / "streams" / name)
-        return kept
-
-    def folder(self, cell: Cell) -> Path:
-        return self.grid.out / "cells" / cell.name
-
-    def recipe(self, cell: Cell) -> TriggerRecipe:
-        """The ordinary fine-tuning recipe of one cell."""
-        others = [voice for n, fold in enumerate(self.folds) if n != cell.fold for voice in fold]
-        chosen = None  # all that the fold's manifest has in train, synthetic ones too
-        if cell.voices is not None:
-            chosen = some_voices(self.takes, others, cell.voices, cell.seed * 100 + cell.fold)
-        document = {
-            **self.base.model_dump(mode="json", exclude_unset=True),
-            "manifests": [str(self.manifest(cell.fold))],
-            "out": str(self.folder(cell)),
-            "voices": chosen,
-            "cache": str(self.grid.out / "cuts" / cell.cuts),
-            "unfreeze": cell.unfreeze,
-            "init": None if cell.encoder == SCRATCH else str(self.grid.encoders[cell.encoder]),
-        }
-        document = merged(document, self.grid.variants[cell.variant])
-        document = merged(document, {"optimisation": {"seed": cell.seed}})
-        return validated(document, TriggerRecipe, cell.name)
-
-    def run(self, cell: Cell, streams: Sequence[Rendered]) -> None:
-        """Trains and scores a cell, unless it is done."""
-        recipe = self.recipe(cell)
-        if (recipe.out / RESULT).exists():
-            return
-        began, cpu = time.monotonic(), cpu_seconds()
-        checkpoint = train(recipe)
-        _keep(listen(load_trigger(checkpoint)[0], streams), recipe.out / SCORES)
-        if self.grid.int8:
-            from wakeword.quantize import quantize
-
-            device = quantize(checkpoint, recipe.manifests, recipe.out / "int8.onnx")
-            _keep(listen_device(device, streams), recipe.out / INT8_SCORES)
-        if cell.unfreeze != "all":
-            shutil.rmtree(recipe.out / cell.unfreeze, ignore_errors=True)  # activations: 100 MB
-        spent = {"cpu_h": (cpu_seconds() - cpu) / 3600, "wall_s": time.monotonic() - began}
-        (recipe.out / RESULT).write_text(json.dumps(spent) + "\n", encoding="utf-8")
-
-    def heard(self, cell: Cell, streams: Sequence[Rendered], kept: str = SCORES) -> list[Heard]:
-        """What a finished cell made of the streams; of the takes, only those of its fold's voices count."""
-        scores = np.load(self.folder(cell) / kept)
-        voices = set(self.folds[cell.fold])
-        return [
-            Heard(
-                stream.name,
-                stream.condition,
-                stream.seconds,
-                tuple(word for word in stream.words if word.voice in voices),
-                stream.pieces,
-                scores[stream.name],
-            )
-            for stream in streams
-        ]
 
 
 def untrained(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
@@ -223,7 +35,7 @@ def untrained(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]
         kept = bench.grid.out / "untrained" / f"{name}-{file_sha256(path)[:12]}.npz"
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
-            _keep(listen_untrained(path, bench.base.phrase, streams), kept)
+            keep_scores(listen_untrained(path, bench.base.phrase, streams), kept)
         scores = np.load(kept)
         heard = [replace(_bare(stream), scores=scores[stream.name]) for stream in streams]
         row = {"encoder": name, "unfreeze": "none", "voices": 0, "variant": "", "seed": 0, "cpu_h": 0.0}
@@ -236,34 +48,44 @@ def _bare(stream: Rendered) -> Heard:
     return Heard(stream.name, stream.condition, stream.seconds, stream.words, stream.pieces, nothing)
 
 
-def _keep(heard: Sequence[Heard], path: Path) -> None:
-    arrays: dict[str, Any] = {item.name: item.scores for item in heard}
-    np.savez_compressed(path, **arrays)
-
-
 def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
     """One row for each encoder, depth, number of voices and seed of which every fold is done."""
-    grid = bench.grid
-    seeds = {int(path.parent.name.rpartition("seed")[2]) for path in grid.out.glob(f"cells/*/{RESULT}")}
-    groups: dict[tuple[Any, ...], list[Cell]] = {}
-    for cell in cells(grid, sorted(seeds)):
-        if (bench.folder(cell) / RESULT).exists():
-            key = (cell.encoder, cell.unfreeze, cell.voices, cell.variant, cell.seed)
-            groups.setdefault(key, []).append(cell)
     rows = []
-    for key, members in groups.items():
-        if len(members) < grid.folds:
-            continue
-        spent = [json.loads((bench.folder(cell) / RESULT).read_text(encoding="utf-8")) for cell in members]
-        names = dict(zip(("encoder", "unfreeze", "voices", "variant", "seed"), key, strict=True))
-        cpu_h = round(sum(item["cpu_h"] for item in spent), 3)
+    for members in finished(bench, streams):
+        first = members[0]
+        names = dict(zip(("encoder", "unfreeze", "voices", "variant"), first.kind, strict=True))
+        cpu_h = round(sum(bench.spent(cell)["cpu_h"] for cell in members), 3)
         for kept, precision in ((SCORES, ""), (INT8_SCORES, "int8")):
             if not all((bench.folder(cell) / kept).exists() for cell in members):
                 continue
-            heard = [item for cell in members for item in bench.heard(cell, streams, kept)]
-            row = {**names, "precision": precision, "cpu_h": cpu_h}
-            rows.append({**row, **pooled(heard, grid.fa_per_hour)})
+            for steps in bench.grid.smoothing_steps:
+                heard = [item for cell in members for item in bench.heard(cell, streams, kept, steps)]
+                row = {**names, "seed": first.seed, "precision": precision, "cpu_h": cpu_h}
+                if len(bench.grid.smoothing_steps) > 1:
+                    row["smoothing"] = f"mean of {steps}"
+                rows.append({**row, **pooled(heard, bench.grid.fa_per_hour)})
     return rows
+
+
+def finished(bench: Bench, streams: Sequence[Rendered]) -> list[list[Cell]]:
+    """The folds' cells of each row; the seeds' mean, where it is asked for, after its seeds."""
+    grid = bench.grid
+    seeds = {path.parent.name.rpartition("seed")[2] for path in grid.out.glob(f"cells/*/{RESULT}")} - {MEAN}
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in cells(grid, sorted(map(int, seeds))):
+        if (bench.folder(cell) / RESULT).exists():
+            groups.setdefault((*cell.kind, cell.seed), []).append(cell)
+    whole = [members for members in groups.values() if len(members) == grid.folds]
+    by_kind: dict[tuple[Any, ...], list[list[Cell]]] = {}
+    for members in whole:
+        by_kind.setdefault(members[0].kind, []).append(members)
+    for kind, of_seeds in by_kind.items():
+        if grid.average and len(of_seeds) > 1 and kind[0] != SCRATCH:
+            means = [replace(cell, seed=MEAN) for cell in of_seeds[0]]
+            for mean, *ones in zip(means, *of_seeds, strict=True):
+                bench.average(mean, ones, streams)
+            whole.append(means)
+    return whole
 
 
 def add_parser(sub: argparse._SubParsersAction) -> None:

@@ -19,7 +19,8 @@ DEPTHS = ("head", "last", "half", "all")
 def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
     """Misses over all folds at the lowest threshold that keeps to ``fa_per_hour`` over their negatives.
 
-    ``frr`` is over every condition but quiet.
+    ``frr`` is over every condition but quiet, ``latency_s`` (median and 95th percentile, from the word's end)
+    over all of them.
     """
     negatives = [item for item in heard if item.condition == "negatives"]
     hours = sum(piece.end_s - piece.start_s for item in negatives for piece in item.pieces) / 3600
@@ -27,16 +28,19 @@ def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
     threshold = scoring.lowest_threshold(tracks, hours, fa_per_hour, RULE)
     result: dict[str, Any] = {"threshold": threshold, "hours": hours, "conditions": {}}
     result["false_accepts"] = scoring.count_events(tracks, threshold, RULE)
-    missed, voices = [], []
+    missed, voices, latencies_s = [], [], []
     conditions = dict.fromkeys(item.condition for item in heard if item.condition != "negatives")
     for condition in conditions:
         items = [item for item in heard if item.condition == condition]
-        miss = ~scoring.outcomes([item.track() for item in items], threshold, RULE).hit
+        outcome = scoring.outcomes([item.track() for item in items], threshold, RULE)
+        miss = ~outcome.hit
+        latencies_s.append(outcome.latency_s)
         result["conditions"][condition] = round(float(miss.mean()), 4)
         result["takes"] = len(miss)
         if condition != "quiet" or len(conditions) == 1:  # the number that chooses is of the car
             missed.append(miss)
             voices += [word.voice for item in items for word in item.words]
+    result["latency_s"] = scoring.latency_percentiles(np.concatenate(latencies_s))
     every = np.concatenate(missed)
     result["frr"] = float(every.mean())
     result["missed_by_voice"] = {
@@ -74,14 +78,16 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a table: FRR over all conditions with its interval by voice, then each condition."""
     conditions = list(rows[0]["conditions"]) if rows else []
     head = ["encoder", "learns", "voices", "seed", "FRR", "95 %", "than scratch"]
-    head += [*map(condition_label, conditions), "CPU-h"]
+    head += [*map(condition_label, conditions), "latency, 95th", "CPU-h"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         low, high = row["by_voice_95"]
         name = _name(row)
         cells = [name, row["unfreeze"], _voices(row), str(row["seed"])]
         cells += [f"{row['frr']:.1%}", f"{low:.0%}–{high:.0%}", _than_scratch(row, rows)]
-        cells += [f"{row['conditions'][c]:.0%}" for c in conditions] + [f"{row['cpu_h']:.2f}"]
+        cells += [f"{row['conditions'][c]:.0%}" for c in conditions]
+        latest_s = row["latency_s"][1]
+        cells += ["" if latest_s is None else f"{1000 * latest_s:.0f} ms", f"{row['cpu_h']:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -91,7 +97,9 @@ def _voices(row: dict[str, Any]) -> str:
 
 
 def _name(row: dict[str, Any]) -> str:
-    return ", ".join(filter(None, [row["encoder"], row["variant"], row.get("precision", "")]))
+    return ", ".join(
+        filter(None, [row["encoder"], row["variant"], row.get("precision"), row.get("smoothing")])
+    )
 
 
 def by_voice(rows: Sequence[dict[str, Any]]) -> str:

@@ -169,6 +169,13 @@ def test_a_grid_is_trained_once_and_tabled(
     path.write_text(yaml.safe_dump(grid))
     assert main(["transfer", str(path)]) == 0
     assert "| own, quantized, int8 | head | all | 0 |" in capsys.readouterr().out
+    assert main(["transfer", str(path), "--seed", "1"]) == 0
+    capsys.readouterr()
+    grid |= {"average": True, "smoothing_steps": [1, 2]}
+    path.write_text(yaml.safe_dump(grid))
+    for _ in range(2):  # the mean is made once
+        assert main(["transfer", str(path)]) == 0
+        assert "| own, quantized, int8, mean of 1 | head | all | mean |" in capsys.readouterr().out
     grid["encoders"] = {"scratch": str(encoder)}
     path.write_text(yaml.safe_dump(grid))
     assert main(["transfer", str(path)]) == 2
