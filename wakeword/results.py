@@ -49,7 +49,8 @@ def condense(score: dict[str, Any], name: str) -> dict[str, Any]:
     """
     if score.get("format") != SCORE_FORMAT or "negatives" not in score:
         raise ResultsError(f"{name}: not the JSON of `wakeword score MANIFEST --json FILE`")
-    keys = ("note", "phrase", "split", "seed", "draws", "takes", "voices", "manifest", "manifest_sha256")
+    keys: list[str] = ["note", "phrase", "split", "seed", "draws", "takes", "voices"]
+    keys += ["manifest", "manifest_sha256", "generator", "noise"]
     negatives = {key: score["negatives"][key] for key in ("hours", "recordings", "by_source")}
     models = [
         {
@@ -79,8 +80,9 @@ def table(results: dict[str, Any]) -> str:
         negatives = score["negatives"]
         conditions = list(score["models"][0]["own_threshold"]["conditions"])
         lines = [
-            f"**{score['split']} part**: {score['takes']} takes of “{score['phrase']}” by {score['voices']} "
-            f"voices; {negatives['hours']:.2f} h of negatives ({negatives['recordings']} recordings).",
+            f"**{score['split']} part{_car(score)}**: {score['takes']} takes of “{score['phrase']}” by "
+            f"{score['voices']} voices; {negatives['hours']:.2f} h of negatives "
+            f"({negatives['recordings']} recordings).",
             "",
             "| FRR | " + " | ".join(map(condition_label, conditions)) + " | FA/h |",
             "|---|" + "---|" * (len(conditions) + 1),
@@ -98,6 +100,15 @@ def table(results: dict[str, Any]) -> str:
         "voice resemble each other, so the true uncertainty is wider."
     )
     return "\n\n".join([*blocks, " ".join([*sorted(notes), closing])])
+
+
+def _car(score: dict[str, Any]) -> str:
+    """What is unusual about the car."""
+    told = ["cabins and noise made by methods that training never heard"] * (
+        score.get("generator") == "unseen"
+    )
+    noise = score.get("noise") or "mixed"
+    return "".join(f", {text}" for text in [*told, *[f"{noise} noise alone"] * (noise != "mixed")])
 
 
 def _rows(score: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

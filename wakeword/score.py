@@ -74,6 +74,12 @@ def add_stream_arguments(parser: argparse.ArgumentParser, *, manifest_optional: 
         choices=("seen", "unseen"),
         help="cabins and noises made as training's are (other ones), or by methods that it never hears",
     )
+    parser.add_argument(
+        "--noise",
+        default="mixed",
+        choices=("mixed", "recorded", "simulated"),
+        help="what drives through: recordings of the part and simulations, or one of them (default: mixed)",
+    )
     parser.add_argument("--keyword", help="the phrase (default: the model's first)")
     parser.add_argument("--root", type=Path, help="folder of relative audio paths (default: the manifest's)")
     parser.add_argument("--negative-hours", type=float, help="play a seeded sample of the negatives only")
@@ -105,8 +111,8 @@ def playlist_from(args: argparse.Namespace, phrase: str) -> tuple[Playlist, Rend
     playlist = Playlist(
         frame, root, args.split, phrase, seed=args.seed, max_negative_hours=args.negative_hours
     )
-    car = SimulatedCar(noise_rows(frame, args.split), root, args.split, args.seed, generator=args.generator)
-    return playlist, car
+    rows, drawn = noise_rows(frame, args.split), {"generator": args.generator, "noises": args.noise}
+    return playlist, SimulatedCar(rows, root, args.split, args.seed, **drawn)
 
 
 def noise_rows(frame: pl.DataFrame, split: str) -> pl.DataFrame:
@@ -238,7 +244,7 @@ def _manifest(args: argparse.Namespace) -> int:
     listeners, phrase = open_models(args.model, args.keyword)
     playlist, car = playlist_from(args, phrase)
     result = score_manifest(listeners, playlist, car, conditions, args.draws)
-    result["manifest"] = args.manifest.name
+    result |= {"manifest": args.manifest.name, "generator": args.generator, "noise": args.noise}
     result["manifest_sha256"] = file_sha256(args.manifest)
     for model in result["models"]:
         model["sha256"] = file_sha256(model["model"])

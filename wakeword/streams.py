@@ -56,6 +56,9 @@ __all__ = [
 ]
 
 Generator = Literal["seen", "unseen"]
+Noises = Literal["mixed", "recorded", "simulated"]
+RECORDED_SHARES: dict[Noises, float | None] = {"mixed": None, "recorded": 1.0, "simulated": 0.0}
+"""Of a drive's noise; None is the scoring rules' own."""
 GENERATORS: dict[Generator, tuple[CabinKind, NoiseKind]] = {
     "seen": ("cabin", "procedural"),
     "unseen": ("wedge", "grains"),
@@ -142,8 +145,9 @@ class SimulatedCar:
         cabins: int = 64,
         procedural: int = 48,
         generator: Generator = "seen",
+        noises: Noises = "mixed",
     ) -> None:
-        """Build the banks of `part`.
+        """Build the banks of `part`. Raises StreamError where it has no recorded noise and is to play it.
 
         Args:
             frame: holds the noise rows of `part`.
@@ -151,6 +155,7 @@ class SimulatedCar:
             cabins, procedural: how many cabins and noises are simulated, for this part alone.
             generator: `seen` makes cabins and noises by the methods that training's are made by, `unseen`
                 by methods that training never hears.
+            noises: recordings and simulations, or only one of them.
         """
         import polars as pl
 
@@ -160,6 +165,8 @@ class SimulatedCar:
         from asr_pretrain.loading.pack import cache_folder
 
         recipe = recipe or CarRecipe.for_scoring()
+        if (share := RECORDED_SHARES[noises]) is not None:
+            recipe = recipe.model_copy(update={"recorded_share": share})
         if recipe.noise_kinds is not None:  # decoding what is never played would take most of the start
             frame = frame.filter(pl.col("noise_kind").is_in(recipe.noise_kinds))
         cache = cache_folder()
@@ -167,6 +174,8 @@ class SimulatedCar:
         noise = NoiseBank.build(
             frame, root, part=part, procedural=procedural, seed=seed, cache=cache, kind=noise_kind
         )
+        if noises == "recorded" and not noise.recorded.any():
+            raise StreamError(f"--noise recorded: the {part} part has no recorded car noise; use mixed")
         self.car = Car(recipe, cabin_bank(part, cabins, seed, cache, cabin_kind), noise)
 
     def render(self, clean: np.ndarray, rng: np.random.Generator, snr_db: float | None) -> np.ndarray:

@@ -76,6 +76,10 @@ def test_table_shows_rates_intervals_and_what_they_rest_on(tmp_path: Path) -> No
     assert text.endswith("\nafter\n")
     assert "/some/where" not in (tmp_path / "r.json").read_text(encoding="utf-8")
     assert cli.main(["results", *words, "--check"]) == 0  # from the condensed file alone
+    source.write_text(json.dumps({**score(), "generator": "unseen", "noise": "recorded"}), encoding="utf-8")
+    assert cli.main(["results", str(source), *words]) == 0
+    car = "**test part, cabins and noise made by methods that training never heard, recorded noise alone**"
+    assert car in (text := readme.read_text(encoding="utf-8"))
     readme.write_text(text.replace("5.3 %", "0.0 %"), encoding="utf-8")
     assert cli.main(["results", *words, "--check"]) == 1
 

@@ -150,3 +150,16 @@ def test_the_simulated_car_keeps_time_and_sets_the_snr(corpus):
         noise = float(noise_level_db(torch.from_numpy(x[start - 9600 : start - 3200])))
         # at 0 dB the word's stretch holds as much tone as noise: 3 dB above the noise before it
         assert 0.5 < spoken - noise < 8
+
+
+def test_recorded_noise_alone_is_asked_for_only_where_there_is_some(corpus):
+    frame = read_manifest(corpus)
+    with pytest.raises(st.StreamError, match="dev part has no recorded car noise"):  # it has music alone
+        st.SimulatedCar(frame, corpus.parent, "dev", 0, cabins=2, procedural=3, noises="recorded")
+    burst = pl.when(pl.col("source") == "bursts").then(pl.lit("road"))
+    recorded = frame.with_columns(burst.alias("noise_kind"))
+    rng = np.random.default_rng(0)
+    for noises in ("recorded", "simulated"):
+        car = st.SimulatedCar(recorded, corpus.parent, "dev", 0, cabins=2, procedural=3, noises=noises).car
+        parents = {p for drive in car.draw(rng, 20, 16000, snr_db=0.0) for p in drive.noise.parents}
+        assert all(p.startswith("procedural") == (noises == "simulated") for p in parents)
