@@ -18,5 +18,5 @@ export OMP_NUM_THREADS=1
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun python -m torch.distributed.run \
     --nnodes="$SLURM_NNODES" --nproc_per_node="${SLURM_GPUS_ON_NODE:-1}" --max_restarts=3 \
-    --rdzv_backend=c10d --rdzv_endpoint="$head:${PORT:-29500}" --rdzv_id="$SLURM_JOB_ID" \
+    --rdzv_backend=c10d --rdzv_endpoint="$head:${PORT:-$((20000 + SLURM_JOB_ID % 10000))}" --rdzv_id="$SLURM_JOB_ID" \
     -m asr_pretrain.cli train "$@"
