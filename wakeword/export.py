@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from asr_pretrain.encoder import folded
 from asr_pretrain.training.checkpoint import write_atomically
 from mirror_device.logmel import N_MELS, STEP_FRAMES, STEP_SAMPLES, frontend_constants
-from wakeword.model import TriggerModel
+from wakeword.model import HeadConfig, TriggerModel
 
 FORMAT = "rearview-wakeword/1"
 OPSET = 18
@@ -136,7 +136,7 @@ def device_metadata(sidecar: dict[str, Any], version: str) -> dict[str, Any]:
         "version": version,
         "keywords": [{"phrase": k, "threshold": 0.5, "fa_per_hour": None} for k in sidecar["keywords"]],
         "step_samples": STEP_SAMPLES,
-        "smoothing_steps": 2,
+        "smoothing_steps": HeadConfig.model_validate(sidecar.get("head", {})).smoothing_steps,
         "refractory_s": 1.5,
         "frontend": frontend_constants(),
         "training_manifest_sha256": ",".join(sidecar["manifest_sha256"]),

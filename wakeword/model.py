@@ -18,7 +18,6 @@ from asr_pretrain.training.recipe import Strict
 from asr_pretrain.training.warm_start import load_encoder
 from wakeword.spotter import Spotter
 
-HIT_FRAMES = 3
 Unfreeze = Literal["head", "last", "half", "all"]
 
 
@@ -31,6 +30,13 @@ class HeadConfig(Strict):
     spot: bool = False
     """Beside them, follow the phrase's phones through the recogniser's output layer, which stays: the model
     begins as a detector that needed no take of the word (`wakeword/spotter.py`)."""
+    smoothing_steps: int = Field(2, ge=1, le=10)
+    """Steps of 80 ms whose mean the device compares with the threshold; each costs as much latency."""
+
+    @property
+    def hit_frames(self) -> int:
+        """Frames that must fire, lest the mean halve a lone spike: two a step, of the first one alone."""
+        return 2 * self.smoothing_steps - 1
 
 
 class TriggerModel(nn.Module):
@@ -135,12 +141,14 @@ def load_trigger(path: Path) -> tuple[TriggerModel, dict[str, Any]]:
     return model.eval(), sidecar
 
 
-def trigger_loss(logits: Tensor, word_end: Tensor, word_start: Tensor, window: tuple[int, int]) -> Tensor:
+def trigger_loss(
+    logits: Tensor, word_end: Tensor, word_start: Tensor, window: tuple[int, int], hit_frames: int = 3
+) -> Tensor:
     """Max-pooling loss for one wake word (Sun et al., 2016, with the window tied to the word's end).
 
-    In a positive cut the best three frames of [end + window[0], end + window[1]] must fire (the device
-    averages two steps of two frames, so a lone spike would be halved), and nothing may fire before the
-    last third of the word or later than a second after it; in a negative cut nothing may fire at all.
+    In a positive cut the best ``hit_frames`` of [end + window[0], end + window[1]] must fire, and nothing
+    may fire before the last third of the word or later than a second after it; in a negative cut nothing
+    may fire at all.
 
     Args:
         logits: (batch, frames).
@@ -156,7 +164,7 @@ def trigger_loss(logits: Tensor, word_end: Tensor, word_start: Tensor, window: t
     early = frames < word_end[:, None] - (word_end - word_start)[:, None] // 3
     quiet = torch.where(positive, early | (frames > word_end[:, None] + 25), torch.ones_like(hit))
     low = torch.finfo(logits.dtype).min / 2
-    best_hit = logits.masked_fill(~hit, low).topk(min(HIT_FRAMES, logits.shape[1]), dim=1).values
+    best_hit = logits.masked_fill(~hit, low).topk(min(hit_frames, logits.shape[1]), dim=1).values
     worst = logits.masked_fill(~quiet, low).amax(1)
     # A window cut short by the end of the cut holds fewer frames: the filled ones do not count.
     held = best_hit > low

@@ -91,7 +91,8 @@ class TriggerBrain(ResumableBrain):
 
     def _word_loss(self, logits: Tensor, end: Tensor, start: Tensor) -> Tensor:
         low, high = self.recipe.cuts.window_s
-        return trigger_loss(logits, end, start, (round(low / FRAME_S), round(high / FRAME_S)))
+        window = (round(low / FRAME_S), round(high / FRAME_S))
+        return trigger_loss(logits, end, start, window, self.recipe.head.hit_frames)
 
 
 def train(recipe: TriggerRecipe) -> Path:

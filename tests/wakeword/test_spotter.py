@@ -64,3 +64,6 @@ def test_an_untrained_model_is_the_recogniser_spotting(tmp_path: Path):
     smoothed = (scores + np.concatenate([[0.0], scores[:-1]])) / 2
     device = Detector(tmp_path / "w.onnx").scores(samples)[:, 0]
     np.testing.assert_allclose(device, smoothed, atol=1e-4)
+    head = {"spot": True, "smoothing_steps": 1}
+    export_float(model, tmp_path / "w.onnx", device_metadata({**card, "head": head}, "1.0.0"))
+    np.testing.assert_allclose(Detector(tmp_path / "w.onnx").scores(samples)[:, 0], scores, atol=1e-4)

@@ -87,6 +87,10 @@ def test_loss_wants_the_word_at_its_end_and_silence_elsewhere() -> None:
     losses = [float(trigger_loss(x, end, start, (-1, 6))) for x in (right, early, false)]
     assert losses[0] < 0.1
     assert losses[1] > 3 and losses[2] > 2
+    spike = torch.full((2, 80), -6.0)
+    spike[0, 42] = 6.0
+    losses = [float(trigger_loss(spike, end, start, (-1, 6), frames)) for frames in (1, 3)]
+    assert losses[0] < 0.1 and losses[1] > 1  # a lone frame is enough where nothing is averaged
 
 
 def test_batches_repeat_from_their_seed(tiny_corpus: Path, tmp_path: Path) -> None:
