@@ -135,6 +135,7 @@ def test_hooks(serve: Callable[..., Served], beeps: np.ndarray, command: list[st
 def test_mutes_in_a_hurry(serve: Callable[..., Served], beeps: np.ndarray) -> None:
     served = serve()
     with _control(served) as client:
+        served.ask(command="status")  # who asks later is answered later: the client is known by now
         client.sendall(b'{"command": "mute"}\n{"command": "unmute"}\n' * 200 + b'{"command": "mute"}\n')
         for _ in range(3):
             served.hear(beeps)
