@@ -53,7 +53,9 @@ def test_events_by_every_road(serve: Callable[..., Served], beeps: np.ndarray, t
         reader, events = Reader(), []
         while not any(event.type == "audio-stop" for event in events):
             events += reader.feed(voice.recv(65536))
-        assert [e.type for e in events][:2] == ["detection", "audio-start"]
+        types = [event.type for event in events]
+        events = events[: types.index("audio-stop")]  # the second beep may have come with the first
+        assert types[:2] == ["detection", "audio-start"]
         assert events[0].data == {"name": "loud sound", "timestamp": round(1000 * first["time_s"])}
         payload = b"".join(e.payload for e in events if e.type == "audio-chunk")
         assert np.array_equal(np.frombuffer(payload, "<i2"), sound)
