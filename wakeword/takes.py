@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,9 @@ from asr_pretrain.train import KEPT_ENCODER
 from asr_pretrain.training.recipe import RecipeError
 from data_splits.audio import pcm_sha256, read_audio
 from data_splits.manifest import write_manifest
-from wakeword.readers import Ear, Reader, change_towards
+from wakeword.readers import Ear, Reader, Spoken, change_towards
 from wakeword.spans import tight_span
-from wakeword.voices import draw_voice, speak
+from wakeword.voices import VoiceChange, draw_voice, speak
 from wakeword.world import SAMPLE_RATE_HZ, Analysed, analyse
 
 TRANSFORMED, READERS = "transformed", "readers"
@@ -76,20 +78,21 @@ def make(
         rng = np.random.default_rng([seed, *row["id"].encode()])
         for number in range(per_take):
             voice = draw_voice(rng, take.mean_pitch_hz)
-            yield _kept(row, out, TRANSFORMED, number, str(voice.seed), speak(take, voice))
+            yield _kept(row, out, TRANSFORMED, number, str(voice.seed), voice, partial(speak, take, voice))
         if lenders is None:
             continue
         heard = lenders.ear.hear(samples)
         for number in range(lenders.per_take):
             reader = lenders.readers[int(rng.integers(len(lenders.readers)))]
-            spoken = _as_reader(take, reader, change_towards(reader, heard, take), rng)
-            yield _kept(row, out, READERS, number, reader.name, spoken)
+            voice = _as_reader(take, reader, rng)
+            say = partial(_speak_as, reader, heard, take, voice)
+            yield _kept(row, out, READERS, number, reader.name, voice, say)
 
 
-def _as_reader(take: Analysed, reader: Reader, change: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _as_reader(take: Analysed, reader: Reader, rng: np.random.Generator) -> VoiceChange:
     """Pace, liveliness and a little of everything else are drawn; pitch and spectrum are the reader's."""
     drawn = draw_voice(rng, take.mean_pitch_hz)
-    voice = replace(
+    return replace(
         drawn,
         pitch_ratio=float(np.clip(reader.pitch_hz / take.mean_pitch_hz, 0.5, 2.2)),
         warp_low=float(np.exp(rng.normal(0, 0.02))),
@@ -98,17 +101,30 @@ def _as_reader(take: Analysed, reader: Reader, change: np.ndarray, rng: np.rando
         tilt_db_per_octave=0.0,
         equaliser_db=(0.0,) * len(drawn.equaliser_db),
     )
-    return speak(take, voice, change)
+
+
+def _speak_as(reader: Reader, heard: Spoken, take: Analysed, voice: VoiceChange) -> np.ndarray:
+    return speak(take, voice, change_towards(reader, heard, take))
 
 
 def _kept(
-    row: dict[str, Any], out: Path, source: str, number: int, voice: str, samples: np.ndarray
+    row: dict[str, Any],
+    out: Path,
+    source: str,
+    number: int,
+    speaker: str,
+    voice: VoiceChange,
+    say: Callable[[], np.ndarray],
 ) -> dict[str, Any]:
-    """Writes one take and returns its row."""
+    """One take's row; says it and writes it, unless an earlier run did: its name tells the voice."""
     import soundfile
 
-    name = f"{source}-{row['id'].replace('/', '_')}-{number:03d}.flac"
-    soundfile.write(out / name, samples, SAMPLE_RATE_HZ)
+    drawn = blake2s(f"{speaker} {voice}".encode(), digest_size=4).hexdigest()
+    name = f"{source}-{row['id'].replace('/', '_')}-{number:03d}-{drawn}.flac"
+    if not (out / name).exists():
+        soundfile.write(out / f"{name}.part", say(), SAMPLE_RATE_HZ, format="FLAC")
+        (out / f"{name}.part").replace(out / name)
+    samples = read_audio(name, out)
     return {
         **{key: row.get(key) for key in _KEPT},
         "id": f"{source}/{row['id']}/{number:03d}",
@@ -118,7 +134,7 @@ def _kept(
         "source": source,
         "clean_parent": row["id"],
         "pcm_sha256": pcm_sha256(samples),
-        "voice": voice,
+        "voice": speaker,
     }
 
 

@@ -80,6 +80,12 @@ def test_new_takes_name_their_parent(tiny_corpus: Path, tmp_path: Path) -> None:
     assert made["pcm_sha256"].n_unique() == len(made) and set(made["split"]) == {"train"}
     samples = read_audio(made["audio"][0], tmp_path / "v")
     assert len(samples) / 16000 == pytest.approx(made["duration_s"][0])
+    said = {path: path.stat().st_mtime_ns for path in (tmp_path / "v").glob("*.flac")}
+    lost = min(said)
+    lost.unlink()
+    assert main(words) == 0  # goes on where it was cut off: one take is said again
+    assert read_manifest(tmp_path / "v" / "recordings.parquet").equals(made)
+    assert {path for path, at in said.items() if path.stat().st_mtime_ns != at} == {lost}
 
 
 def test_a_take_moves_towards_a_reader_and_keeps_its_level(take: Analysed) -> None:
