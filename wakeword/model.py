@@ -33,11 +33,6 @@ class HeadConfig(Strict):
     smoothing_steps: int = Field(2, ge=1, le=10)
     """Steps of 80 ms whose mean the device compares with the threshold; each costs as much latency."""
 
-    @property
-    def hit_frames(self) -> int:
-        """Frames that must fire, lest the mean halve a lone spike: two a step, of the first one alone."""
-        return 2 * self.smoothing_steps - 1
-
 
 class TriggerModel(nn.Module):
     """An encoder and a head: one logit for each wake word and encoder frame."""

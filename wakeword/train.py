@@ -46,6 +46,9 @@ class TriggerRecipe(TrainingRecipe):
     head: HeadConfig = HeadConfig()
     cuts: CutConfig = CutConfig()
     batch_size: int = Field(64, ge=2, le=4096)
+    hit_frames: int = Field(3, ge=1, le=20)
+    """How many encoder frames must fire about the word's end. Three steady the score, even where the device
+    compares it unsmoothed: with one the same recipe misses six points more (docs/experiments.md)."""
     voices: list[str] | None = None
     """Only these speakers' takes of the word (cross-validation)."""
     tasks: TaskConfig = TaskConfig()
@@ -92,7 +95,7 @@ class TriggerBrain(ResumableBrain):
     def _word_loss(self, logits: Tensor, end: Tensor, start: Tensor) -> Tensor:
         low, high = self.recipe.cuts.window_s
         window = (round(low / FRAME_S), round(high / FRAME_S))
-        return trigger_loss(logits, end, start, window, self.recipe.head.hit_frames)
+        return trigger_loss(logits, end, start, window, self.recipe.hit_frames)
 
 
 def train(recipe: TriggerRecipe) -> Path:
