@@ -68,13 +68,13 @@ def mine(checkpoint: Path, manifests: list[Path], out: Path, least: float, most:
     Raises RecipeError when no negative scores so high, CheckpointError, ManifestError.
     """
     model, sidecar = load_trigger(checkpoint)
-    frame = select_rows(manifests, model.keywords[0], "train", None)
+    negative = (pl.col("_label").fill_null(0) == 0) & (pl.col("domain") == "general")
+    frame = select_rows(manifests, model.keywords[0], "train", None).filter(negative)
     waveforms = pack(frame, Path("/"), label="decoding negatives")
     surroundings = Surroundings.model_validate(sidecar["recipe"]["surroundings"])
     car = build_car(manifests, surroundings, "train", model.keywords)
     scores = highest_scores(model, waveforms, car, seed)
-    negative = (frame["_label"].fill_null(0) == 0).to_numpy() & (frame["domain"] == "general").to_numpy()
-    chosen = np.flatnonzero(negative & (scores >= least))
+    chosen = np.flatnonzero(scores >= least)
     chosen = chosen[np.argsort(-scores[chosen])][:most]
     if not len(chosen):
         raise RecipeError(f"{checkpoint}: no negative scores {least:g} or more; nothing to mine")
@@ -90,7 +90,7 @@ def mine(checkpoint: Path, manifests: list[Path], out: Path, least: float, most:
         )
     )
     write_manifest(mined, out)
-    print(f"{len(chosen)} of {int(negative.sum())} negatives score {least:g} or more; highest by source:")
+    print(f"{len(chosen)} of {len(frame)} negatives score {least:g} or more; highest by source:")
     print(frame[chosen.tolist()].group_by("source").len().sort("len", descending=True).head(8))
     return len(chosen)
 

@@ -22,7 +22,19 @@ import numpy as np
 from asr_pretrain.training.checkpoint import file_sha256
 from asr_pretrain.training.recipe import RecipeError, load_recipe
 from wakeword.evaluate import Heard
-from wakeword.grid import INT8_SCORES, MEAN, RESULT, SCORES, SCRATCH, Bench, Cell, Grid, cells, keep_scores
+from wakeword.grid import (
+    FIRST_SCORES,
+    INT8_SCORES,
+    MEAN,
+    RESULT,
+    SCORES,
+    SCRATCH,
+    Bench,
+    Cell,
+    Grid,
+    cells,
+    keep_scores,
+)
 from wakeword.rendered import Rendered, listen_untrained
 from wakeword.train import TriggerRecipe
 from wakeword.transfer_table import by_voice, markdown, plot, pooled
@@ -55,12 +67,12 @@ def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
         first = members[0]
         names = dict(zip(("encoder", "unfreeze", "voices", "variant"), first.kind, strict=True))
         cpu_h = round(sum(bench.spent(cell)["cpu_h"] for cell in members), 3)
-        for kept, precision in ((SCORES, ""), (INT8_SCORES, "int8")):
+        for kept, what in ((FIRST_SCORES, "first round"), (SCORES, ""), (INT8_SCORES, "int8")):
             if not all((bench.folder(cell) / kept).exists() for cell in members):
                 continue
             for steps in bench.grid.smoothing_steps:
                 heard = [item for cell in members for item in bench.heard(cell, streams, kept, steps)]
-                row = {**names, "seed": first.seed, "precision": precision, "cpu_h": cpu_h}
+                row = {**names, "seed": first.seed, "model": what, "cpu_h": cpu_h}
                 if len(bench.grid.smoothing_steps) > 1:
                     row["smoothing"] = f"mean of {steps}"
                 rows.append({**row, **pooled(heard, bench.grid.fa_per_hour)})
@@ -112,7 +124,11 @@ def run(args: argparse.Namespace) -> int:
     for name, path in grid.encoders.items():
         if name == SCRATCH or not path.exists():
             raise RecipeError(f"{args.grid}: encoder {name!r}: {path} is not there, or the name is taken")
-    bench = Bench(grid, load_recipe(args.grid.parent / grid.base, TriggerRecipe))
+    recipes = [
+        path and load_recipe(args.grid.parent / path, TriggerRecipe)
+        for path in (grid.base, grid.second_round)
+    ]
+    bench = Bench(grid, *recipes)
     wanted = [
         cell
         for cell in cells(grid, args.seed or grid.seeds)

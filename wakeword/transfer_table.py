@@ -97,9 +97,7 @@ def _voices(row: dict[str, Any]) -> str:
 
 
 def _name(row: dict[str, Any]) -> str:
-    return ", ".join(
-        filter(None, [row["encoder"], row["variant"], row.get("precision"), row.get("smoothing")])
-    )
+    return ", ".join(filter(None, [row["encoder"], row["variant"], row.get("model"), row.get("smoothing")]))
 
 
 def by_voice(rows: Sequence[dict[str, Any]]) -> str:

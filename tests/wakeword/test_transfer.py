@@ -176,6 +176,14 @@ def test_a_grid_is_trained_once_and_tabled(
     for _ in range(2):  # the mean is made once
         assert main(["transfer", str(path)]) == 0
         assert "| own, quantized, int8, mean of 1 | head | all | mean |" in capsys.readouterr().out
+    grid |= {"second_round": grid["base"], "variants": {"twice": {}}, "int8": False, "average": False}
+    path.write_text(yaml.safe_dump(grid))
+    assert main(["transfer", str(path)]) == 0
+    output = capsys.readouterr().out
+    assert (
+        "| own, twice, first round, mean of 1 | head |" in output
+        and "| own, twice, mean of 1 | head |" in output
+    )
     grid["encoders"] = {"scratch": str(encoder)}
     path.write_text(yaml.safe_dump(grid))
     assert main(["transfer", str(path)]) == 2
