@@ -124,11 +124,9 @@ def run(args: argparse.Namespace) -> int:
     for name, path in grid.encoders.items():
         if name == SCRATCH or not path.exists():
             raise RecipeError(f"{args.grid}: encoder {name!r}: {path} is not there, or the name is taken")
-    recipes = [
-        path and load_recipe(args.grid.parent / path, TriggerRecipe)
-        for path in (grid.base, grid.second_round)
-    ]
-    bench = Bench(grid, *recipes)
+    near = args.grid.parent
+    second = grid.second_round and load_recipe(near / grid.second_round, TriggerRecipe)
+    bench = Bench(grid, load_recipe(near / grid.base, TriggerRecipe), second)
     wanted = [
         cell
         for cell in cells(grid, args.seed or grid.seeds)
