@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         if name == SCRATCH or not path.exists():
             raise RecipeError(f"{args.grid}: encoder {name!r}: {path} is not there, or the name is taken")
     near = args.grid.parent
-    second = grid.second_round and load_recipe(near / grid.second_round, TriggerRecipe)
+    second = None if grid.second_round is None else load_recipe(near / grid.second_round, TriggerRecipe)
     bench = Bench(grid, load_recipe(near / grid.base, TriggerRecipe), second)
     wanted = [
         cell
