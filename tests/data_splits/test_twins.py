@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from data_splits.audit.sound.copies import COPIES, babble_word, make_copy
+from data_splits.audit.sound.exact import MARK, Cut, find_cuts, make_marks, shared_s
 from data_splits.audit.sound.fingerprint import make_sketch
 from data_splits.audit.sound.listen import listen
 from data_splits.audit.sound.search import candidates, gather
@@ -58,6 +59,37 @@ def test_rows_of_the_same_samples_share_their_twins(tmp_path: Path, takes: list[
     sounds = {"a": takes[0], "b": takes[0], "louder": make_copy("gain", takes[0], seed=1)}
     twins = listen(table(tmp_path, sounds), tmp_path)["twins"].to_list()
     assert [[twin["id"] for twin in row] for row in twins] == [["louder"], ["louder"], ["a", "b"]]
+
+
+def test_a_short_cut_lies_where_it_was_cut(tmp_path: Path, takes: list[np.ndarray]) -> None:
+    loudest = int(np.abs(takes[0]).argmax())
+    piece = takes[0][loudest - 1000 : loudest + 1001]
+    twins = listen(table(tmp_path, {"whole": takes[0], "piece": piece, "other": takes[1]}), tmp_path)["twins"]
+    (twin,) = twins[0]
+    assert (
+        twin["id"] == "piece" and twin["coherence"] == 1 and twin["overlap_s"] == pytest.approx(2001 / 16_000)
+    )
+    assert twins[2] is None
+
+
+def test_a_jingle_before_two_recordings_does_not_make_them_one(
+    tmp_path: Path, takes: list[np.ndarray]
+) -> None:
+    jingle = babble_word(99, 0)[:6000]
+    sounds = {f"take{i}": np.concatenate([jingle, takes[2 * i], takes[2 * i + 1]]) for i in range(2)}
+    marks = [make_marks(samples) for samples in sounds.values()]
+    assert find_cuts(marks) == [Cut(0, 1, 0)]  # the same sound is noticed, and weighed
+    assert listen(table(tmp_path, sounds), tmp_path)["twins"].null_count() == 2
+
+
+def test_marks_of_a_long_recording_are_those_of_its_pieces() -> None:
+    samples = np.random.default_rng(0).normal(0, 1000, 700_000).astype(np.int16)
+    whole = np.frombuffer(make_marks(samples), MARK)
+    for start in (0, 123_457, 261_000, 500_000):
+        piece = np.frombuffer(make_marks(samples[start : start + 30_000]), MARK)
+        assert len(piece) > 20 and np.isin(piece["hash"], whole["hash"]).all()
+        assert np.isin(piece["at"] + start, whole["at"]).all()
+    assert make_marks(samples[:100]) == b"" and shared_s(samples, samples[-9:], 0) == 0
 
 
 def test_silence_and_stationary_noise_are_nobodys_twin(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from typing import Any, Final
 import polars as pl
 
 from data_splits.audio import SAMPLE_RATE_HZ, AudioError, pcm_sha256, read_recording
+from data_splits.audit.sound.exact import make_marks
 from data_splits.audit.sound.fingerprint import make_sketch
 from data_splits.audit.sound.levels import measure_levels
 from data_splits.audit.sound.spectrum import spectra
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised whenever a measure changes, so that older measurements are made again."""
 SCHEMA: Final[dict[str, pl.DataType]] = {
     "decoded_sha256": pl.String(),
@@ -29,6 +30,7 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
     "silence_share": pl.Float32(),
     "bandwidth_hz": pl.Float32(),
     "sketch": pl.Binary(),
+    "marks": pl.Binary(),
 }
 """`problem` is null where the audio could be read, and everything else null where it could not."""
 # A day: whatever a manifest may hold is measured, a damaged header is not believed.
@@ -58,4 +60,5 @@ def hear(reference: str, root: Path) -> dict[str, Any]:
         "file_channels": channels,
         **measure_levels(samples, spectrum),
         "sketch": make_sketch(bands),
+        "marks": make_marks(samples),
     }

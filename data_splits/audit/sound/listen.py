@@ -55,6 +55,7 @@ def listen(
     pairs = find_twins(
         distinct["audio"].to_list(),
         distinct["sketch"].to_list(),
+        distinct["marks"].to_list(),
         root,
         jobs=jobs,
         ray=ray,

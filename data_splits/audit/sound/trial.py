@@ -13,10 +13,10 @@ from scipy.signal import lfilter
 
 from data_splits.audio import read_audio
 from data_splits.audit.sound.copies import COPIES, make_copy
-from data_splits.audit.sound.fingerprint import FRAME_BYTES, make_sketch
+from data_splits.audit.sound.fingerprint import FRAME_BYTES
 from data_splits.audit.sound.heard import hear
 from data_splits.audit.sound.search import candidates, gather
-from data_splits.audit.sound.spectrum import BANDS, spectra
+from data_splits.audit.sound.spectrum import BANDS
 from data_splits.audit.sound.twins import find_twins, fitting
 from data_splits.codecs import encode_flac
 
@@ -51,8 +51,9 @@ def trial(frame: pl.DataFrame, root: Path, n_copied: int, n_beside: int, seed: i
         audio += [path for _, path in made]
         sources = [*originals["id"], *copied["id"].gather([source for source, _ in made])]
         kinds = ["original"] * originals.height + [kind for _ in range(copied.height) for kind in COPIES]
-        sketches = [make_sketch(spectra(read_audio(path, "/"))[0]) for path in audio]
-        found = find_twins(audio, sketches, Path("/"))
+        sounds = [hear(path, Path("/")) for path in audio]
+        sketches, marks = ([sound[key] for sound in sounds] for key in ("sketch", "marks"))
+        found = find_twins(audio, sketches, marks, Path("/"))
     return _count(found, sources, kinds, copied["id"].to_list())
 
 

@@ -1,7 +1,8 @@
 """Near duplicates: one recording twice, whatever was done to one of the two.
 
 Candidates come from an index (`search.py`), are laid over each other by their sketches (`align.py`), and
-those that fit are decoded again and judged by their waveforms (`confirm.py`).
+those that fit are decoded again and judged by their waveforms (`confirm.py`). A piece cut out of a recording
+is found by its samples (`exact.py`), however short and wherever it was cut.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import polars as pl
 
 from data_splits.audio import SAMPLE_RATE_HZ, read_audio
 from data_splits.audit.sound.align import Overlap, overlap
-from data_splits.audit.sound.confirm import Coherence, coherence
+from data_splits.audit.sound.confirm import coherence
+from data_splits.audit.sound.exact import Cut, find_cuts, shared_s
 from data_splits.audit.sound.fingerprint import changes
 from data_splits.audit.sound.search import Candidate, candidates, gather
 from data_splits.audit.sound.spectrum import HOP
@@ -52,6 +54,7 @@ class Pair(NamedTuple):
 def find_twins(
     audio: Sequence[str],
     sketches: Sequence[bytes | None],
+    marks: Sequence[bytes | None],
     root: Path,
     *,
     jobs: int = 1,
@@ -63,6 +66,7 @@ def find_twins(
     Args:
         audio: references, as a manifest's.
         sketches: of the same recordings; those without one are passed over.
+        marks: likewise.
         root: the manifest's folder.
         jobs: processes that decode.
         ray: address of a Ray cluster that decodes instead.
@@ -71,16 +75,17 @@ def find_twins(
     Returns:
         Columns of `SCHEMA`; `first < second` are places in `audio`, all are the `same`.
     """
-    pairs = fitting(candidates(gather(sketches)), sketches)
+    pairs: list[Pair | Cut] = [*find_cuts(marks), *fitting(candidates(gather(sketches)), sketches)]
     batches = [pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH)]
     named = [[(audio[pair.first], audio[pair.second], pair) for pair in batch] for batch in batches]
     done, rows = 0, []
     for batch, judged in spread(functools.partial(_confirm, str(root)), named, jobs, ray):
         done += len(batch)
         advance(done, len(pairs))
-        rows += [_row(pair, value) for (_, _, pair), value in zip(batch, judged, strict=True)]
-    found = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-    return found.filter("same").sort("first", "second")
+        rows += judged
+    found = pl.DataFrame(rows, schema=SCHEMA, orient="row").filter("same")
+    best = found.sort("first", "second", "coherence", descending=[False, False, True])
+    return best.unique(["first", "second"], keep="first", maintain_order=True)
 
 
 def fitting(found: list[Candidate], sketches: Sequence[bytes | None]) -> list[Pair]:
@@ -100,8 +105,8 @@ def _fitting(found: list[Candidate], sketches: Sequence[bytes | None]) -> Iterat
             yield Pair(first, second, best)
 
 
-def _confirm(root: str, batch: list[tuple[str, str, Pair]]) -> list[Coherence]:
-    """The coherence of each pair; none where one can no longer be read."""
+def _confirm(root: str, batch: list[tuple[str, str, Pair | Cut]]) -> list[tuple[Any, ...]]:
+    """A row of `SCHEMA` for each pair; none of them the same where one can no longer be read."""
 
     @functools.lru_cache(maxsize=16)
     def load(reference: str) -> np.ndarray:
@@ -109,16 +114,24 @@ def _confirm(root: str, batch: list[tuple[str, str, Pair]]) -> list[Coherence]:
 
     found = []
     for first, second, pair in batch:
+        judge: Callable[..., tuple[Any, ...]] = _cut_row if isinstance(pair, Cut) else _row
         try:
-            found.append(coherence(load(first), load(second), pair.over))
+            found.append(judge(pair, load(first), load(second)))
         except AudioError:
-            found.append(Coherence(0.0, 0))
+            found.append((pair.first, pair.second, 0.0, 0.0, False, 1.0, 0.0, 0.0, 0.0))
     return found
 
 
-def _row(pair: Pair, coherent: Coherence) -> tuple[Any, ...]:
+def _cut_row(cut: Cut, first: np.ndarray, second: np.ndarray) -> tuple[Any, ...]:
+    together_s = shared_s(first, second, cut.lag)
+    same = float(together_s > 0)
+    first_s, second_s = max(0, cut.lag) / SAMPLE_RATE_HZ, max(0, -cut.lag) / SAMPLE_RATE_HZ
+    return cut.first, cut.second, same, same, together_s > 0, 1.0, first_s, second_s, together_s
+
+
+def _row(pair: Pair, first: np.ndarray, second: np.ndarray) -> tuple[Any, ...]:
     frame_s = HOP / SAMPLE_RATE_HZ
-    over = pair.over
+    over, coherent = pair.over, coherence(first, second, pair.over)
     return (
         pair.first,
         pair.second,
