@@ -11,11 +11,12 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import firwin, resample_poly
 from torch import Tensor
 
 from asr_pretrain.augment.car import Car
-from asr_pretrain.logmel import HOP_SAMPLES, LogMel
+from asr_pretrain.logmel import HOP_SAMPLES, SAMPLE_RATE_HZ, LogMel
 from asr_pretrain.training.recipe import Perturbation
 
 N_WARPS = 17
@@ -68,13 +69,29 @@ class Listening:
     def hear(self, speech: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> Heard:
         """``speech`` (batch, samples) float32 in [-1, 1], ``lengths`` (batch,) samples of each utterance."""
         batch, n_samples = speech.shape
+        low, high = self.perturbation.tilt_db_per_octave
+        if low < high:
+            speech = tilted(speech, rng.uniform(low, high, batch))
         drives = self.car.draw(rng, batch, n_samples)
         heard = self.car.apply(torch.from_numpy(speech), drives)
         hop = self.draw_hop(rng)
         warp_index = torch.from_numpy(rng.integers(0, len(self.front_end.warps), batch))
         log_mel = self.front_end(heard, warp_index, hop)
         n_frames = torch.from_numpy(np.minimum(lengths // hop, log_mel.shape[1]))
-        return Heard(log_mel, n_frames, hop / 16000)
+        return Heard(log_mel, n_frames, hop / SAMPLE_RATE_HZ)
+
+
+def tilted(speech: np.ndarray, db_per_octave: np.ndarray) -> np.ndarray:
+    """``speech`` (batch, samples) float32, each row's spectrum tilted about 1 kHz by its ``db_per_octave``.
+
+    Below 100 Hz nothing more is raised or lowered; the phase stays.
+    """
+    n_samples = speech.shape[1]
+    size = next_fast_len(n_samples + SAMPLE_RATE_HZ // 10, real=True)  # the filter rings for less than 0.1 s
+    octave = np.log2(np.clip(np.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ), 100, 8000) / 1000).astype(np.float32)
+    gain = 10 ** (db_per_octave.astype(np.float32)[:, None] * octave / 20)
+    out: np.ndarray = irfft(rfft(speech, size) * gain, size)[:, :n_samples].astype(np.float32)
+    return out
 
 
 def spec_augment(normalised: Tensor, config: Perturbation, rng: np.random.Generator) -> Tensor:

@@ -87,6 +87,8 @@ class Perturbation(Strict):
     """Vocal-tract length by a warped filterbank: formants without pitch."""
     tempo: tuple[float, float] = (0.85, 1.18)
     """Pace without pitch, by the hop of the front end; one draw a batch."""
+    tilt_db_per_octave: tuple[float, float] = (0.0, 0.0)
+    """Of the voice before the car: dark voices and bright ones, far and near recordings."""
     mask_bands: int = Field(8, ge=0, le=30)
     """Widest SpecAugment band mask (mels)."""
     mask_frames: int = Field(12, ge=0, le=100)

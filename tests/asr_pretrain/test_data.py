@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from asr_pretrain.augment.cabin import cabin_bank
 from asr_pretrain.augment.car import Car, CarRecipe
+from asr_pretrain.augment.listening import tilted
 from asr_pretrain.augment.noise import NoiseBank
 from asr_pretrain.encoder import SUBSAMPLING, RunningMean
 from asr_pretrain.loading.batches import SpeechBatches, measure_loader, read_rows, transcribed
@@ -140,6 +141,15 @@ def test_a_batch_is_what_it_says(corpus: Path, car: Car) -> None:
         heard = (batch["waveform"] != 0).sum(1)
         assert (heard <= batch["n_frames"] * SUBSAMPLING * batch["hop"] - 6400 + SUBSAMPLING * 189).all()
     assert 1 < len(lengths) <= 12
+
+
+def test_a_voice_is_tilted_about_1_khz() -> None:
+    speech = np.random.default_rng(0).normal(0, 0.1, (2, 32_000)).astype(np.float32)
+    change = np.fft.rfft(tilted(speech, np.array([-4.0, 2.0]))) / np.fft.rfft(speech)
+    hz = np.fft.rfftfreq(32_000, 1 / 16_000)
+    for row, tilt in zip(20 * np.log10(np.abs(change)), (-4.0, 2.0), strict=True):
+        for centre_hz, octaves in ((500, -1), (1000, 0), (4000, 2)):
+            assert np.median(row[np.abs(hz - centre_hz) < 20]) == pytest.approx(tilt * octaves, abs=0.3)
 
 
 def test_an_unspoken_utterance_is_a_car_with_nothing_to_spell(corpus: Path, car: Car) -> None:
