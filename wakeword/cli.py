@@ -26,6 +26,7 @@ COMMANDS = {
     "diagnose": Command("wakeword.diagnose", "bias, variance, mismatch, dev overfitting"),
     "transfer": Command("wakeword.transfer", "what pretraining buys, cross-validated over voices"),
     "results": Command("wakeword.results", "write the README's results table"),
+    "card": Command("wakeword.card", "write the model card"),
     "demo": Command("wakeword.demo", "the whole chain at small scale"),
 }
 

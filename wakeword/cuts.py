@@ -83,7 +83,7 @@ class CutBatches:
         self.perturbation, self.batch_size = perturbation, batch_size
         self.listening = Listening(car, perturbation)
         frame = select_rows(manifests, phrase, split, voices)
-        frame = frame.filter(pl.any_horizontal(*map(_member, config.groups)))  # no other row is ever placed
+        frame = frame.filter(pl.any_horizontal(*map(member, config.groups)))  # no other row is ever placed
         self.ids = frame["id"].to_list()
         self._speakers = frame["speaker"].to_list() if "speaker" in frame.columns else [None] * len(frame)
         self.targets = TaskTargets(frame, tasks) if tasks else None
@@ -277,25 +277,25 @@ def select_rows(manifests: list[Path], phrase: str, split: str, voices: list[str
     return read_rows(manifests, keep)
 
 
-def _member(group: Group) -> pl.Expr:
-    """Which rows belong to a group."""
+def member(group: Group) -> pl.Expr:
+    """Which rows of `select_rows` belong to a group."""
     bare_noise = pl.col("noise_kind").is_not_null() & pl.col("noise_parent").is_null()
-    member = {
+    holds = {
         "word": pl.col("_label") == 1,
         "half": pl.col("_label") == 1,
         "other": (pl.col("_label") == 0) & ~bare_noise,
         "noise": bare_noise,
     }[group.label] & pl.col("domain").is_in(group.domains)
     if group.sources:
-        member &= pl.col("source").is_in(group.sources)
+        holds &= pl.col("source").is_in(group.sources)
     if group.id_prefix:
-        member &= pl.col("id").str.starts_with(group.id_prefix)
-    return member.fill_null(value=False)
+        holds &= pl.col("id").str.starts_with(group.id_prefix)
+    return holds.fill_null(value=False)
 
 
 def _members(frame: pl.DataFrame, group: Group) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of a group and their weights: a voice weighs by the root of its number of takes."""
-    chosen = frame.with_row_index("_row").filter(_member(group))
+    chosen = frame.with_row_index("_row").filter(member(group))
     rows = chosen["_row"].to_numpy().astype(np.int64)
     if group.label in ("word", "half") and len(rows):
         voice = pl.coalesce("speaker", "id")

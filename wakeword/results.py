@@ -168,9 +168,7 @@ def run(args: argparse.Namespace) -> int:
         scores = [condense(document, name) for name, document in documents if document not in benchmarks]
         results = {"format": FORMAT, "scores": scores, "benchmarks": benchmarks}
     else:
-        results = _read(args.results)
-        if results.get("format") != FORMAT:
-            raise ResultsError(f"{args.results}: not written by `wakeword results`; name the score files")
+        results = read_results(args.results)
     readme = args.readme.read_text(encoding="utf-8")
     written = rewrite(readme, table(results), args.readme.name)
     if args.check:
@@ -184,6 +182,14 @@ def run(args: argparse.Namespace) -> int:
     args.readme.write_text(written, encoding="utf-8")
     print(f"wrote the table of {args.readme} from {args.results}")
     return 0
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """What `wakeword results` kept. Raises ResultsError, OSError."""
+    results = _read(path)
+    if results.get("format") != FORMAT:
+        raise ResultsError(f"{path}: not written by `wakeword results`; name the score files")
+    return results
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Listening:
         batch, n_samples = speech.shape
         low, high = self.perturbation.tilt_db_per_octave
         if low < high:
-            speech = tilted(speech, rng.uniform(low, high, batch))
+            speech = tilted(speech, np.asarray(rng.uniform(low, high, batch)))
         drives = self.car.draw(rng, batch, n_samples)
         heard = self.car.apply(torch.from_numpy(speech), drives)
         hop = self.draw_hop(rng)
