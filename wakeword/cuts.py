@@ -23,6 +23,7 @@ from wakeword.spans import Placed, tight_span
 from wakeword.tasks import TaskConfig, TaskTargets
 
 SAMPLE_RATE_HZ = 16000
+_FADE = 160
 SETTLED_S = 1.4
 """From here on the running mean of the log-mels knows the surroundings."""
 
@@ -40,6 +41,10 @@ class Group(Strict):
     domains: list[str] = ["general"]
     id_prefix: str = ""
     """Only rows whose id begins so."""
+    piece_s: tuple[float, float] | None = None
+    """Not the recording but a piece of it, this long, alone: as short as the word, in somebody's own voice."""
+    even_sources: bool = False
+    """Whether a source weighs by the root of its hours, lest a small one be lost beside a large one."""
 
 
 class CutConfig(Strict):
@@ -174,6 +179,8 @@ class CutBatches:
                 self._place_word(placed, i, row, rng)
             elif group.label == "half":
                 self._place(placed.speech[i], self._half(row, rng), rng)
+            elif group.piece_s is not None:
+                self._place(placed.speech[i], self._piece(row, group.piece_s, rng), rng)
             else:
                 samples, placed.speed[i], whole = self._speech(row, rng)
                 start_s = self._place(placed.speech[i], samples, rng)
@@ -186,6 +193,15 @@ class CutBatches:
         longest = int(1.2 * speed * self.config.duration_s * SAMPLE_RATE_HZ)
         start = int(rng.integers(0, max(1, len(samples) - longest + 1)))
         return change_speed(samples[start : start + longest], speed) / 32768, speed, len(samples) <= longest
+
+    def _piece(self, row: int, piece_s: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+        """The louder of two pieces of a recording, faded in and out."""
+        take, length = self.waveforms[row], int(rng.uniform(*piece_s) * SAMPLE_RATE_HZ)
+        starts = rng.integers(0, max(1, len(take) - length + 1), 2)
+        pieces = [take[start : start + length].astype(np.float32) for start in starts]
+        piece = max(pieces, key=lambda samples: float(np.square(samples).mean()))
+        ramp = np.minimum(1.0, np.arange(1, len(piece) + 1, dtype=np.float32) / _FADE)
+        return change_speed(piece * ramp * ramp[::-1], self.listening.draw_speed(rng)) / 32768
 
     def _half(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """The first 45 % or the last 45 % of a take's word: "smart" or "mirror" alone is no wake word."""
@@ -301,5 +317,8 @@ def _members(frame: pl.DataFrame, group: Group) -> tuple[np.ndarray, np.ndarray]
         voice = pl.coalesce("speaker", "id")
         weights = chosen.select(1 / pl.len().over(voice).sqrt()).to_series().to_numpy()
     else:
-        weights = chosen.select(pl.col("duration_s").clip(0.5, 10)).to_series().to_numpy()
+        weight = pl.col("duration_s").clip(0.5, 10)
+        if group.even_sources:
+            weight /= weight.sum().over("source").sqrt()
+        weights = chosen.select(weight).to_series().to_numpy()
     return rows, weights / weights.sum() if len(rows) else weights
