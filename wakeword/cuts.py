@@ -42,7 +42,7 @@ class Group(Strict):
     id_prefix: str = ""
     """Only rows whose id begins so."""
     piece_s: tuple[float, float] | None = None
-    """Not the recording but a piece of it, this long, alone: as short as the word, in somebody's own voice."""
+    """Not the recording but a piece of it, this long, alone: as short as the word, in a real voice."""
     even_sources: bool = False
     """Whether a source weighs by the root of its hours, lest a small one be lost beside a large one."""
 
