@@ -48,7 +48,7 @@ class TriggerRecipe(TrainingRecipe):
     batch_size: int = Field(64, ge=2, le=4096)
     hit_frames: int = Field(3, ge=1, le=20)
     """How many encoder frames must fire about the word's end. Three steady the score, even where the device
-    compares it unsmoothed: with one the same recipe misses six points more (docs/experiments.md)."""
+    compares it unsmoothed: with one the same recipe misses a point more (docs/experiments.md)."""
     voices: list[str] | None = None
     """Only these speakers' takes of the word (cross-validation)."""
     tasks: TaskConfig = TaskConfig()

@@ -37,7 +37,7 @@ from wakeword.grid import (
 )
 from wakeword.rendered import Rendered, listen_untrained
 from wakeword.train import TriggerRecipe
-from wakeword.transfer_table import by_voice, markdown, plot, pooled
+from wakeword.transfer_table import by_voice, markdown, plot, pooled, steady
 
 
 def untrained(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def untrained(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]
         scores = np.load(kept)
         heard = [replace(_bare(stream), scores=scores[stream.name]) for stream in streams]
         row = {"encoder": name, "unfreeze": "none", "voices": 0, "variant": "", "seed": 0, "cpu_h": 0.0}
-        rows.append({**row, **pooled(heard, bench.grid.fa_per_hour)})
+        rows.append({**row, **pooled(heard, bench.grid.fa_per_hour), "steady_frr": steady([heard])})
     return rows
 
 
@@ -71,10 +71,12 @@ def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
             if not all((bench.folder(cell) / kept).exists() for cell in members):
                 continue
             for steps in bench.grid.smoothing_steps:
-                heard = [item for cell in members for item in bench.heard(cell, streams, kept, steps)]
+                by_fold = [bench.heard(cell, streams, kept, steps) for cell in members]
+                heard = [item for fold in by_fold for item in fold]
                 row = {**names, "seed": first.seed, "model": what, "cpu_h": cpu_h}
                 if len(bench.grid.smoothing_steps) > 1:
                     row["smoothing"] = f"mean of {steps}"
+                row["steady_frr"] = steady(by_fold)
                 rows.append({**row, **pooled(heard, bench.grid.fa_per_hour)})
     return rows
 

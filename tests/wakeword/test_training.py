@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from asr_pretrain.targets import Targets
 from asr_pretrain.train import Recogniser
 from asr_pretrain.training.checkpoint import CheckpointError, file_sha256, load_checkpoint, save_checkpoint
 from asr_pretrain.training.recipe import Optimisation, RecipeError, Surroundings
+from data_splits.manifest import read_manifest, write_manifest
 from mirror_device import Detector
 from mirror_device.logmel import STEP_SAMPLES
 from wakeword.advice import MISSED, depth_for
@@ -125,6 +127,40 @@ def test_a_word_may_come_as_soon_as_the_stream_begins(
     batches = CutBatches.of(recipe.manifests, recipe.model_dump(mode="json"), car, normalise, 60)
     ends_s = batches.place(np.random.default_rng(0)).spans[:, 1]
     assert soonest_s <= ends_s.min() and (ends_s.max() <= 1.41 if early else ends_s.max() > 2)
+
+
+def test_pieces_are_as_short_as_asked_and_alone(tiny_corpus: Path, tmp_path: Path) -> None:
+    pieces = Group(name="pieces", share=1, label="other", piece_s=(0.2, 0.4))
+    recipe = recipe_for(tiny_corpus, tmp_path, cuts=CutConfig(groups=[pieces]))
+    car = build_car(recipe.manifests, recipe.surroundings, "train")
+    document = recipe.model_dump(mode="json")
+    placed = CutBatches.of(recipe.manifests, document, car, torch.nn.Identity(), 40).place(
+        np.random.default_rng(0)
+    )
+    sounding = [np.flatnonzero(cut) for cut in placed.speech]
+    lengths_s = [(at[-1] - at[0]) / 16000 for at in sounding if len(at)]
+    assert len(lengths_s) > 35 and max(lengths_s) < 0.4 / 0.88 + 0.01 and min(lengths_s) > 0.1
+    assert (placed.whole == -1).all() and (placed.spans == -1).all()  # nothing to spell, and no word
+
+
+def test_a_small_source_is_not_lost_beside_a_large_one(tiny_corpus: Path, tmp_path: Path) -> None:
+    every_fifth = pl.when(pl.int_range(pl.len()) % 5 == 0).then(pl.lit("small")).otherwise(pl.lit("large"))
+    audio = f"{tiny_corpus.parent}/" + pl.col("audio")
+    frame = read_manifest(tiny_corpus).with_columns(every_fifth.alias("source"), audio.alias("audio"))
+    write_manifest(frame, manifest := tmp_path / "two.parquet")
+    sources = dict(frame.select("id", "source").iter_rows())
+
+    def odds(even: bool) -> float:
+        speech = Group(name="speech", share=1, label="other", even_sources=even)
+        recipe = recipe_for(manifest, tmp_path, cuts=CutConfig(groups=[speech]))
+        car = build_car([manifest], recipe.surroundings, "train")
+        document = recipe.model_dump(mode="json")
+        batches = CutBatches.of([manifest], document, car, torch.nn.Identity(), 2)
+        ((_, rows, weights),) = batches.groups
+        small = weights[[sources[batches.ids[row]] == "small" for row in rows]].sum()
+        return float(small / (1 - small))
+
+    assert odds(even=False) < 0.7 and odds(even=True) == pytest.approx(odds(even=False) ** 0.5)
 
 
 def test_no_take_of_the_word_is_said(tiny_corpus: Path, tmp_path: Path) -> None:
