@@ -41,7 +41,8 @@ def audited(recipe: TrainingRecipe, state: State | None, processes: Processes) -
         passed = pass_audit(recipe.manifests, rules, datetime.now(UTC).date())
         write_atomically(recipe.out / REPORT, passed.report)
         record = passed.record
-        told = f"{record['warnings']} warnings, {len(record['waived'])} waived"
+        warnings = record["warnings"]
+        told = f"{warnings} warning{'' if warnings == 1 else 's'}, {len(record['waived'])} waived"
         print(f"audit: no errors, {told} ({recipe.out / REPORT})", flush=True)
         return json.dumps(record).encode()
 
