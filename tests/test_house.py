@@ -34,7 +34,7 @@ MODELS = {
         "asr_pretrain.augment.render:RenderRecipe",
         "asr_pretrain.synthesis.recipe:SynthesisRecipe",
     ),
-    "wakeword": ("wakeword.train:TriggerRecipe", "wakeword.grid:Grid"),
+    "wakeword": ("wakeword.train:TriggerRecipe", "wakeword.grid:Grid", "wakeword.card:Card"),
 }
 # Files in which a sentence may name a command for the reader to type.
 MANUALS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
