@@ -60,10 +60,10 @@ def _bare(stream: Rendered) -> Heard:
     return Heard(stream.name, stream.condition, stream.seconds, stream.words, stream.pieces, nothing)
 
 
-def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
-    """One row for each encoder, depth, number of voices and seed of which every fold is done."""
+def table(bench: Bench, streams: Sequence[Rendered], folds: set[int]) -> list[dict[str, Any]]:
+    """One row for each encoder, depth, number of voices and seed of which these folds are done."""
     rows = []
-    for members in finished(bench, streams):
+    for members in finished(bench, streams, folds):
         first = members[0]
         names = dict(zip(("encoder", "unfreeze", "voices", "variant"), first.kind, strict=True))
         cpu_h = round(sum(bench.spent(cell)["cpu_h"] for cell in members), 3)
@@ -81,15 +81,15 @@ def table(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
     return rows
 
 
-def finished(bench: Bench, streams: Sequence[Rendered]) -> list[list[Cell]]:
+def finished(bench: Bench, streams: Sequence[Rendered], folds: set[int]) -> list[list[Cell]]:
     """The folds' cells of each row; the seeds' mean, where it is asked for, after its seeds."""
     grid = bench.grid
     seeds = {path.parent.name.rpartition("seed")[2] for path in grid.out.glob(f"cells/*/{RESULT}")} - {MEAN}
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells(grid, sorted(map(int, seeds))):
-        if (bench.folder(cell) / RESULT).exists():
+        if cell.fold in folds and (bench.folder(cell) / RESULT).exists():
             groups.setdefault((*cell.kind, cell.seed), []).append(cell)
-    whole = [members for members in groups.values() if len(members) == grid.folds]
+    whole = [members for members in groups.values() if len(members) == len(folds)]
     by_kind: dict[tuple[Any, ...], list[list[Cell]]] = {}
     for members in whole:
         by_kind.setdefault(members[0].kind, []).append(members)
@@ -115,6 +115,9 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, action="append", help="repeatable (default: the file's)")
     parser.add_argument("--encoder", action="append", help=f"only this one (repeatable); {SCRATCH} is one")
     parser.add_argument("--only", action="append", help="only cells whose name holds this (repeatable)")
+    parser.add_argument(
+        "--fold", type=int, action="append", help="only this one (repeatable), in the table too"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--share", default="0/1", help=argparse.SUPPRESS)
     parser.add_argument("--dry-run", action="store_true", help="list the cells and stop")
@@ -129,10 +132,14 @@ def run(args: argparse.Namespace) -> int:
     near = args.grid.parent
     second = None if grid.second_round is None else load_recipe(near / grid.second_round, TriggerRecipe)
     bench = Bench(grid, load_recipe(near / grid.base, TriggerRecipe), second)
+    folds = set(args.fold or range(grid.folds))
+    if not folds <= set(range(grid.folds)):
+        raise RecipeError(f"--fold {max(folds)}: {args.grid} has the folds 0 to {grid.folds - 1}")
     wanted = [
         cell
         for cell in cells(grid, args.seed or grid.seeds)
         if (not args.encoder or cell.encoder in args.encoder)
+        and cell.fold in folds
         and (not args.only or any(text in cell.name for text in args.only))
     ]
     missing = [cell for cell in wanted if not (bench.folder(cell) / RESULT).exists()]
@@ -147,6 +154,7 @@ def run(args: argparse.Namespace) -> int:
         again = [sys.executable, "-m", "wakeword.cli", "transfer", str(args.grid)]
         again += [word for seed in args.seed or [] for word in ("--seed", str(seed))]
         again += [word for name in args.encoder or [] for word in ("--encoder", name)]
+        again += [word for fold in args.fold or [] for word in ("--fold", str(fold))]
         again += [word for text in args.only or [] for word in ("--only", text)]
         running = [
             subprocess.Popen([*again, "--share", f"{n}/{args.jobs}"], stdout=sys.stderr)
@@ -161,7 +169,7 @@ def run(args: argparse.Namespace) -> int:
             if cell.cuts in mine:
                 bench.run(cell, streams)
     if args.share == "0/1":
-        rows = [*(untrained(bench, streams) if grid.untrained else []), *table(bench, streams)]
+        rows = [*(untrained(bench, streams) if grid.untrained else []), *table(bench, streams, folds)]
         (grid.out / "transfer.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         if rows:
             plot(rows, grid.out / "transfer.svg")

@@ -18,7 +18,7 @@ from scipy.ndimage import maximum_filter1d, minimum_filter1d
 from data_splits.audio import SAMPLE_RATE_HZ
 
 MARK: Final = np.dtype([("hash", "<u8"), ("at", "<u4")])
-"""12 bytes a mark, about 20 a second of sound."""
+"""12 bytes a mark, about 22 a second of sound."""
 _GRAM: Final = 160
 _WINDOW: Final = 1600
 _BLOCK: Final = 1 << 18
