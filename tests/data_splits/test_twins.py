@@ -78,7 +78,11 @@ def test_a_jingle_before_two_recordings_does_not_make_them_one(
     jingle = babble_word(99, 0)[:6000]
     sounds = {f"take{i}": np.concatenate([jingle, takes[2 * i], takes[2 * i + 1]]) for i in range(2)}
     marks = [make_marks(samples) for samples in sounds.values()]
-    assert find_cuts(marks) == [Cut(0, 1, 0)]  # the same sound is noticed, and weighed
+    assert find_cuts(marks) == [] and shared_s(*sounds.values(), 0) == 0
+    assert (
+        find_cuts([marks[0], make_marks(jingle)]) == [Cut(0, 1, 0)]
+        and shared_s(sounds["take0"], jingle, 0) > 0
+    )
     assert listen(table(tmp_path, sounds), tmp_path)["twins"].null_count() == 2
 
 

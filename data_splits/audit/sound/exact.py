@@ -69,7 +69,10 @@ def _marks(samples: np.ndarray, start: int) -> np.ndarray:
 
 
 def find_cuts(kept: Sequence[bytes | None]) -> list[Cut]:
-    """Pairs of recordings that share marks, `first < second`, at the lag that most of them have."""
+    """Pairs of recordings that share most marks where they overlap, `first < second`, at the commonest lag.
+
+    A jingle that a thousand recordings begin with is no reason to decode them all again.
+    """
     parts = [np.frombuffer(marks or b"", MARK) for marks in kept]
     clip = np.repeat(np.arange(len(parts), dtype=np.int64), [len(part) for part in parts])
     marks = np.concatenate([np.zeros(0, MARK), *parts])
@@ -80,9 +83,19 @@ def find_cuts(kept: Sequence[bytes | None]) -> list[Cut]:
         alike = np.flatnonzero((hashes[step:] == hashes[:-step]) & (clip[step:] != clip[:-step]))
         found.append(np.stack([clip[alike], clip[alike + step], at[alike] - at[alike + step]], axis=1))
     rows, counts = np.unique(np.concatenate(found), axis=0, return_counts=True)
-    rows = rows[np.lexsort((-counts, rows[:, 1], rows[:, 0]))]
+    ranked = np.lexsort((-counts, rows[:, 1], rows[:, 0]))
+    rows, counts = rows[ranked], counts[ranked]
     fresh = (np.diff(rows[:, 0], prepend=-1) != 0) | (np.diff(rows[:, 1], prepend=-1) != 0)
-    return [Cut(*row) for row in rows[fresh].tolist()]
+    pairs = zip(rows[fresh].tolist(), counts[fresh].tolist(), strict=True)
+    return [Cut(*row) for row, count in pairs if 2 * count >= _held(parts[row[0]], parts[row[1]], row[2])]
+
+
+def _held(first: np.ndarray, second: np.ndarray, lag: int) -> int:
+    """Marks of the poorer of two recordings where they overlap: all are shared if they are one there."""
+    ends = int(first["at"].max()), int(second["at"].max())
+    under = second["at"].astype(np.int64) + lag
+    over = first["at"].astype(np.int64) - lag
+    return min(int(((under >= 0) & (under <= ends[0])).sum()), int(((over >= 0) & (over <= ends[1])).sum()))
 
 
 def shared_s(first: np.ndarray, second: np.ndarray, lag: int) -> float:
