@@ -19,7 +19,6 @@ from pydantic import Field
 
 from asr_pretrain.loading.transcripts import read_rows
 from asr_pretrain.screen import cpu_seconds, merged
-from asr_pretrain.training.checkpoint import load_checkpoint
 from asr_pretrain.training.recipe import HomePath, RecipeError, Strict, validated
 from data_splits.manifest import write_manifest
 from wakeword.average import average
@@ -33,8 +32,6 @@ from wakeword.streams import Generator, Playlist, SimulatedCar, parse_conditions
 from wakeword.train import TriggerRecipe, train
 
 SCRATCH = "scratch"
-MEAN: Literal["mean"] = "mean"
-"""The seed of what several seeds' weights average to."""
 RESULT, CHECKPOINT = "result.json", "trigger.safetensors"
 SCORES, INT8_SCORES, FIRST_SCORES = "raw_scores.npz", "raw_scores_int8.npz", "raw_scores_first.npz"
 MINED_MOST = 3000
@@ -62,8 +59,8 @@ class Grid(Strict):
     """Whose voices are dealt to the folds; with test among them the table is for the report alone. The
     negatives are what others say in dev and test, of these."""
     seeds: list[int] = [0]
-    average: bool = False
-    """Whether the mean of the seeds' weights is a row too, where there are several."""
+    start_shares: list[float] = []
+    """Shares of the weights before fine-tuning in the mean, beside the recipe's own: a row for each."""
     conditions: list[str] = ["10", "5", "0"]
     fa_per_hour: float = Field(1.0, gt=0)
     generator: Generator = "seen"
@@ -92,7 +89,7 @@ class Cell:
     voices: int | None
     variant: str
     fold: int
-    seed: int | Literal["mean"]
+    seed: int
 
     @property
     def kind(self) -> tuple[str, Unfreeze, int | None, str]:
@@ -176,7 +173,6 @@ class Bench:
 
     def recipe(self, cell: Cell) -> TriggerRecipe:
         """The ordinary fine-tuning recipe of one cell."""
-        assert cell.seed != MEAN, "a mean is not trained"
         others = [voice for n, fold in enumerate(self.folds) if n != cell.fold for voice in fold]
         chosen = None  # all that the fold's manifest has in train, synthetic ones too
         if cell.voices is not None:
@@ -194,11 +190,26 @@ class Bench:
         document = merged(document, {"optimisation": {"seed": cell.seed}})
         return validated(document, TriggerRecipe, cell.name)
 
+    def done(self, cell: Cell) -> bool:
+        """Whether a cell is trained and scored."""
+        kept = [RESULT, *(share_scores(share) for share in self.grid.start_shares)]
+        return all((self.folder(cell) / name).exists() for name in kept)
+
     def run(self, cell: Cell, streams: Sequence[Rendered]) -> None:
-        """Trains and scores a cell, unless it is done."""
+        """Trains and scores a cell, as far as it is not done."""
         recipe = self.recipe(cell)
-        if (recipe.out / RESULT).exists():
-            return
+        if not (recipe.out / RESULT).exists():
+            self.learn(cell, recipe, streams)
+        for share in self.grid.start_shares:
+            if not (recipe.out / share_scores(share)).exists():
+                runs = [one.out / CHECKPOINT for one in recipe.each_run()]
+                runs = runs if runs[0].exists() else [recipe.out / CHECKPOINT]
+                mean = average(runs, recipe.out / f"start{share}.safetensors", recipe.init, share)
+                scores = listen(load_trigger(mean)[0], streams, smoothing_steps=1)
+                keep_scores(scores, recipe.out / share_scores(share))
+
+    def learn(self, cell: Cell, recipe: TriggerRecipe, streams: Sequence[Rendered]) -> None:
+        """Trains and scores a cell."""
         began, cpu = time.monotonic(), cpu_seconds()
         checkpoint = train(recipe)
         if self.second is not None:
@@ -228,18 +239,6 @@ class Bench:
             "init": str(checkpoint),
         }
         return train(validated(document, TriggerRecipe, f"{first.out}, second round"))
-
-    def average(self, cell: Cell, seeds: Sequence[Cell], streams: Sequence[Rendered]) -> None:
-        """Scores the mean of the seeds' weights as ``cell``, unless it is done with just these."""
-        models = [self.folder(one) / CHECKPOINT for one in seeds]
-        out = self.folder(cell) / CHECKPOINT
-        if (self.folder(cell) / RESULT).exists() and load_checkpoint(out)[1]["averaged"] == list(
-            map(str, models)
-        ):
-            return
-        out.parent.mkdir(parents=True, exist_ok=True)
-        self.hear(cell, average(models, out), streams)
-        self.finish(cell, cpu_h=sum(self.spent(one)["cpu_h"] for one in seeds), wall_s=0.0)
 
     def hear(self, cell: Cell, checkpoint: Path, streams: Sequence[Rendered]) -> None:
         """Keeps what a cell's model makes of the streams, and where asked its int8 file too."""
@@ -281,6 +280,11 @@ class Bench:
             )
             for stream in streams
         ]
+
+
+def share_scores(share: float) -> str:
+    """The file of a cell's scores with this share of the start in its weights."""
+    return f"raw_scores_start{share}.npz"
 
 
 def keep_scores(heard: Sequence[Heard], path: Path) -> None:

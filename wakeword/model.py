@@ -43,10 +43,12 @@ class TriggerModel(nn.Module):
         self.encoder = Encoder(encoder)
         layers: list[nn.Module] = []
         width = encoder.channels
-        for _ in range(head.layers):
-            layers += [nn.Conv1d(width, head.hidden, 1), nn.ReLU()]
-            width = head.hidden
-        logits = nn.Conv1d(width, len(keywords), 1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # whatever the run's seed: only runs from one start can be averaged
+            for _ in range(head.layers):
+                layers += [nn.Conv1d(width, head.hidden, 1), nn.ReLU()]
+                width = head.hidden
+            logits = nn.Conv1d(width, len(keywords), 1)
         self.head = nn.Sequential(*layers, logits)
         self.spotter = Spotter(encoder.channels, keywords) if head.spot else None
         if self.spotter is not None:

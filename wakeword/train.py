@@ -25,6 +25,7 @@ from asr_pretrain.training.recipe import HomePath, RecipeError, TrainingRecipe, 
 from asr_pretrain.training.run import open_run
 from asr_pretrain.training.warm_start import encoder_shape
 from wakeword.advice import depth_for, doubts
+from wakeword.average import average
 from wakeword.cached import CachedCuts, activations, draw, speed_up
 from wakeword.cuts import CutBatches, CutConfig, select_rows
 from wakeword.model import HeadConfig, TriggerModel, Unfreeze, transfer, trigger_loss
@@ -49,6 +50,11 @@ class TriggerRecipe(TrainingRecipe):
     hit_frames: int = Field(3, ge=1, le=20)
     """How many encoder frames must fire about the word's end. Three steady the score, even where the device
     compares it unsmoothed: with one the same recipe misses a point more (docs/experiments.md)."""
+    runs: int = Field(1, ge=1, le=64)
+    """So many fine-tunings, by one seed after the other, whose mean is the model (`wakeword/average.py`)."""
+    start_share: float = Field(0.0, ge=0, lt=1)
+    """How much of that mean are the weights before any fine-tuning; needs ``init``, and ``head.spot`` unless
+    that is a wake-word model already."""
     voices: list[str] | None = None
     """Only these speakers' takes of the word (cross-validation)."""
     tasks: TaskConfig = TaskConfig()
@@ -58,6 +64,22 @@ class TriggerRecipe(TrainingRecipe):
     make of them."""
     cache: HomePath | None = None
     """Where they are kept: `cuts` beside the run, unless runs are to share them."""
+
+    def each_run(self) -> list[TriggerRecipe]:
+        """The recipe of each fine-tuning of which the model is the mean."""
+        seeds = range(self.optimisation.seed, self.optimisation.seed + self.runs)
+        return [
+            self.model_copy(
+                update={
+                    "runs": 1,
+                    "start_share": 0.0,
+                    "out": self.out / f"seed{seed}",
+                    "cache": None if self.cache is None else self.cache / f"seed{seed}",
+                    "optimisation": self.optimisation.model_copy(update={"seed": seed}),
+                }
+            )
+            for seed in seeds
+        ]
 
 
 class TriggerBrain(ResumableBrain):
@@ -99,10 +121,20 @@ class TriggerBrain(ResumableBrain):
 
 
 def train(recipe: TriggerRecipe) -> Path:
-    """Trains, or goes on with, the recipe's run; returns the path of ``trigger.safetensors``.
+    """Trains, or goes on with, the recipe's runs; returns the path of ``trigger.safetensors``, their mean.
 
     Raises RecipeError, CheckpointError, ManifestError, BatchError, TrainingStopped.
     """
+    if recipe.runs == 1 and not recipe.start_share:
+        return fine_tune(recipe)
+    if recipe.init is None:
+        raise RecipeError("runs, start_share: only runs from one pretrained start can be averaged; give init")
+    models = [fine_tune(one) for one in recipe.each_run()]
+    return average(models, recipe.out / "trigger.safetensors", recipe.init, recipe.start_share)
+
+
+def fine_tune(recipe: TriggerRecipe) -> Path:
+    """One run of ``recipe``."""
     with open_run(recipe) as run:
         shape = encoder_shape(recipe)
         model = TriggerModel(shape, recipe.head, [recipe.phrase])

@@ -25,7 +25,6 @@ from wakeword.evaluate import Heard
 from wakeword.grid import (
     FIRST_SCORES,
     INT8_SCORES,
-    MEAN,
     RESULT,
     SCORES,
     SCRATCH,
@@ -34,6 +33,7 @@ from wakeword.grid import (
     Grid,
     cells,
     keep_scores,
+    share_scores,
 )
 from wakeword.rendered import Rendered, listen_untrained
 from wakeword.train import TriggerRecipe
@@ -63,11 +63,13 @@ def _bare(stream: Rendered) -> Heard:
 def table(bench: Bench, streams: Sequence[Rendered], folds: set[int]) -> list[dict[str, Any]]:
     """One row for each encoder, depth, number of voices and seed of which these folds are done."""
     rows = []
-    for members in finished(bench, streams, folds):
+    shares = {share_scores(share): f"{share:.0%} of the start" for share in bench.grid.start_shares}
+    kinds = {FIRST_SCORES: "first round", SCORES: "", INT8_SCORES: "int8", **shares}
+    for members in finished(bench, folds):
         first = members[0]
         names = dict(zip(("encoder", "unfreeze", "voices", "variant"), first.kind, strict=True))
         cpu_h = round(sum(bench.spent(cell)["cpu_h"] for cell in members), 3)
-        for kept, what in ((FIRST_SCORES, "first round"), (SCORES, ""), (INT8_SCORES, "int8")):
+        for kept, what in kinds.items():
             if not all((bench.folder(cell) / kept).exists() for cell in members):
                 continue
             for steps in bench.grid.smoothing_steps:
@@ -81,25 +83,15 @@ def table(bench: Bench, streams: Sequence[Rendered], folds: set[int]) -> list[di
     return rows
 
 
-def finished(bench: Bench, streams: Sequence[Rendered], folds: set[int]) -> list[list[Cell]]:
-    """The folds' cells of each row; the seeds' mean, where it is asked for, after its seeds."""
+def finished(bench: Bench, folds: set[int]) -> list[list[Cell]]:
+    """The folds' cells of each row."""
     grid = bench.grid
-    seeds = {path.parent.name.rpartition("seed")[2] for path in grid.out.glob(f"cells/*/{RESULT}")} - {MEAN}
+    seeds = {path.parent.name.rpartition("seed")[2] for path in grid.out.glob(f"cells/*/{RESULT}")}
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells(grid, sorted(map(int, seeds))):
         if cell.fold in folds and (bench.folder(cell) / RESULT).exists():
             groups.setdefault((*cell.kind, cell.seed), []).append(cell)
-    whole = [members for members in groups.values() if len(members) == len(folds)]
-    by_kind: dict[tuple[Any, ...], list[list[Cell]]] = {}
-    for members in whole:
-        by_kind.setdefault(members[0].kind, []).append(members)
-    for kind, of_seeds in by_kind.items():
-        if grid.average and len(of_seeds) > 1 and kind[0] != SCRATCH:
-            means = [replace(cell, seed=MEAN) for cell in of_seeds[0]]
-            for mean, *ones in zip(means, *of_seeds, strict=True):
-                bench.average(mean, ones, streams)
-            whole.append(means)
-    return whole
+    return [members for members in groups.values() if len(members) == len(folds)]
 
 
 def add_parser(sub: argparse._SubParsersAction) -> None:
@@ -142,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         and cell.fold in folds
         and (not args.only or any(text in cell.name for text in args.only))
     ]
-    missing = [cell for cell in wanted if not (bench.folder(cell) / RESULT).exists()]
+    missing = [cell for cell in wanted if not bench.done(cell)]
     print(f"{len(missing)} of {len(wanted)} cells to do", flush=True)
     if args.dry_run:
         print("\n".join(cell.name for cell in missing))

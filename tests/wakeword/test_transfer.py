@@ -171,12 +171,15 @@ def test_a_grid_is_trained_once_and_tabled(
     assert "| own, quantized, int8 | head | all | 0 |" in capsys.readouterr().out
     assert main(["transfer", str(path), "--seed", "1"]) == 0
     capsys.readouterr()
-    grid |= {"average": True, "smoothing_steps": [1, 2]}
+    grid |= {"smoothing_steps": [1, 2], "start_shares": [0.25], "int8": False}
+    grid |= {"variants": {"mean": {"runs": 2, "start_share": 0.5}}}
     path.write_text(yaml.safe_dump(grid))
-    for _ in range(2):  # the mean is made once
+    for to_do in ("2 of 2", "0 of 2"):
         assert main(["transfer", str(path)]) == 0
-        assert "| own, quantized, int8, mean of 1 | head | all | mean |" in capsys.readouterr().out
-    grid |= {"second_round": grid["base"], "variants": {"twice": {}}, "int8": False, "average": False}
+        output = capsys.readouterr().out
+        assert to_do in output and "| own, mean, 25% of the start, mean of 1 | head | all | 0 |" in output
+    grid["start_shares"] = []
+    grid |= {"second_round": grid["base"], "variants": {"twice": {}}, "int8": False}
     path.write_text(yaml.safe_dump(grid))
     assert main(["transfer", str(path)]) == 0
     output = capsys.readouterr().out
