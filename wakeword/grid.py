@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from asr_pretrain.screen import cpu_seconds, merged
 from asr_pretrain.training.recipe import HomePath, RecipeError, Strict, validated
 from data_splits.manifest import write_manifest
 from wakeword.average import average
+from wakeword.blocks import Stream
 from wakeword.evaluate import Heard
 from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
 from wakeword.mine import mine
@@ -31,7 +32,7 @@ from wakeword.score import noise_rows
 from wakeword.streams import Generator, Playlist, SimulatedCar, parse_conditions
 from wakeword.train import TriggerRecipe, train
 
-SCRATCH = "scratch"
+SCRATCH, NEGATIVES = "scratch", "negatives"
 RESULT, CHECKPOINT = "result.json", "trigger.safetensors"
 SCORES, INT8_SCORES, FIRST_SCORES = "raw_scores.npz", "raw_scores_int8.npz", "raw_scores_first.npz"
 MINED_MOST = 3000
@@ -144,10 +145,14 @@ class Bench:
         return path
 
     def streams(self) -> list[Rendered]:
-        """All voices' takes in every condition, and the negatives but what these voices say.
+        """All voices' takes in every condition, and the negatives but what these voices say, as log-mels."""
+        kept = []
+        for name in [*parse_conditions(",".join(self.grid.conditions)), NEGATIVES]:
+            kept += keep(self.played(name), self.grid.out / "streams" / name)
+        return kept
 
-        Cabins and noise are those of the dev part.
-        """
+    def played(self, name: str) -> Iterator[Stream]:
+        """The streams of a condition, or of the negatives. Cabins and noise are those of the dev part."""
         mine = pl.col("speaker").is_in(list(self.takes))
         label = pl.col("labels").struct.field(self.base.phrase)
         parts = pl.col("split").is_in(self.grid.parts)
@@ -155,18 +160,9 @@ class Bench:
         others = self.frame.filter(pl.col("split").is_in(["dev", "test"]) & parts & ~mine.fill_null(False))
         frame = pl.concat([takes, others]).with_columns(pl.lit("dev").alias("split"))
         playlist = Playlist(frame, Path("/"), "dev", self.base.phrase)
-        kept = []
-        for name in [*parse_conditions(",".join(self.grid.conditions)), "negatives"]:
-
-            def made(name: str = name) -> Any:
-                noises = noise_rows(self.frame, "dev")
-                car = SimulatedCar(noises, Path("/"), "dev", 0, generator=self.grid.generator)
-                yield from (
-                    playlist.negatives(car) if name == "negatives" else playlist.positives(name, 1, car)
-                )
-
-            kept += keep(made(), self.grid.out / "streams" / name)
-        return kept
+        noises = noise_rows(self.frame, "dev")
+        car = SimulatedCar(noises, Path("/"), "dev", 0, generator=self.grid.generator)
+        yield from playlist.negatives(car) if name == NEGATIVES else playlist.positives(name, 1, car)
 
     def folder(self, cell: Cell) -> Path:
         return self.grid.out / "cells" / cell.name

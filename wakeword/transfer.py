@@ -12,12 +12,14 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from asr_pretrain.training.checkpoint import file_sha256
 from asr_pretrain.training.recipe import RecipeError, load_recipe
@@ -25,6 +27,7 @@ from wakeword.evaluate import Heard
 from wakeword.grid import (
     FIRST_SCORES,
     INT8_SCORES,
+    NEGATIVES,
     RESULT,
     SCORES,
     SCRATCH,
@@ -35,9 +38,11 @@ from wakeword.grid import (
     keep_scores,
     share_scores,
 )
+from wakeword.peers import Peer, PeerError, find
 from wakeword.rendered import Rendered, listen_untrained
+from wakeword.scoring import match
 from wakeword.train import TriggerRecipe
-from wakeword.transfer_table import by_voice, markdown, plot, pooled, steady
+from wakeword.transfer_table import Outcome, by_voice, engine_row, markdown, plot, pooled, steady
 
 
 def untrained(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
@@ -53,6 +58,56 @@ def untrained(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]
         row = {"encoder": name, "unfreeze": "none", "voices": 0, "variant": "", "seed": 0, "cpu_h": 0.0}
         rows.append({**row, **pooled(heard, bench.grid.fa_per_hour), "steady_frr": steady([heard])})
     return rows
+
+
+def engine(bench: Bench, name: str, streams: Sequence[Rendered]) -> dict[str, Any]:
+    """The row of another engine over the same streams. Raises PeerError, StreamError."""
+    peer = find(name, bench.base.phrase)
+    if peer.fire is None:
+        raise PeerError(f"--engine {name}: gives scores; `wakeword benchmark` hears it")
+    times = fired(bench, peer, streams)
+    by_setting: dict[float, tuple[int, dict[str, Outcome]]] = {}
+    for setting in peer.settings:
+        accepts = 0
+        outcomes: dict[str, Outcome] = {}
+        for stream in streams:
+            found = times[f"{stream.name}@{setting}"]
+            if stream.condition == NEGATIVES:
+                accepts += len(found)
+                continue
+            spans = np.array([(word.start_s, word.end_s) for word in stream.words]).reshape(-1, 2)
+            hits = match(found, spans)[0]
+            miss, late, voices = outcomes.get(stream.condition, (np.zeros(0, bool), np.zeros(0), []))
+            outcomes[stream.condition] = (
+                np.append(miss, np.isnan(hits)),
+                np.append(late, hits - spans[:, 1]),
+                [*voices, *(word.voice for word in stream.words)],
+            )
+        by_setting[setting] = accepts, outcomes
+    pieces = [piece for stream in streams if stream.condition == NEGATIVES for piece in stream.pieces]
+    hours = sum(piece.end_s - piece.start_s for piece in pieces) / 3600
+    row = engine_row(by_setting, hours, bench.grid.fa_per_hour)
+    if row is None:
+        raise PeerError(
+            f"--engine {name}: no setting keeps to {bench.grid.fa_per_hour} false accepts an hour"
+        )
+    told = {"encoder": f"{peer.name} {peer.version}", "unfreeze": "none", "voices": 0}
+    return {**told, "variant": "", "seed": 0, "cpu_h": 0.0, **row}
+
+
+def fired(bench: Bench, peer: Peer, streams: Sequence[Rendered]) -> Mapping[str, np.ndarray]:
+    """Seconds at which an engine fired, by ``STREAM@SETTING``; listened to once."""
+    kept = bench.grid.out / "engines" / f"{peer.name}-{peer.version}.npz"
+    if not kept.exists():
+        times: dict[str, Any] = {}
+        screen = Console(stderr=True)
+        for condition in dict.fromkeys(stream.condition for stream in streams):
+            for played in track(bench.played(condition), f"{peer.name}, {condition}", console=screen):
+                times |= {f"{played.name}@{s}": peer.times(played.samples, s) for s in peer.settings}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(kept, **times)
+    found: Mapping[str, np.ndarray] = np.load(kept)
+    return found
 
 
 def _bare(stream: Rendered) -> Heard:
@@ -110,6 +165,9 @@ def add_parser(sub: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--fold", type=int, action="append", help="only this one (repeatable), in the table too"
     )
+    parser.add_argument(
+        "--engine", action="append", default=[], help="another engine over the same streams (repeatable)"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--share", default="0/1", help=argparse.SUPPRESS)
     parser.add_argument("--dry-run", action="store_true", help="list the cells and stop")
@@ -161,7 +219,8 @@ def run(args: argparse.Namespace) -> int:
             if cell.cuts in mine:
                 bench.run(cell, streams)
     if args.share == "0/1":
-        rows = [*(untrained(bench, streams) if grid.untrained else []), *table(bench, streams, folds)]
+        rows = [engine(bench, name, streams) for name in args.engine]
+        rows += [*(untrained(bench, streams) if grid.untrained else []), *table(bench, streams, folds)]
         (grid.out / "transfer.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         if rows:
             plot(rows, grid.out / "transfer.svg")

@@ -28,20 +28,30 @@ def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
     hours = sum(piece.end_s - piece.start_s for item in negatives for piece in item.pieces) / 3600
     tracks = [item.track() for item in negatives]
     threshold = scoring.lowest_threshold(tracks, hours, fa_per_hour, RULE)
-    result: dict[str, Any] = {"threshold": threshold, "hours": hours, "conditions": {}}
-    result["false_accepts"] = scoring.count_events(tracks, threshold, RULE)
-    missed, voices, latencies_s = [], [], []
-    conditions = dict.fromkeys(item.condition for item in heard if item.condition != "negatives")
-    for condition in conditions:
+    outcomes = {}
+    for condition in dict.fromkeys(item.condition for item in heard if item.condition != "negatives"):
         items = [item for item in heard if item.condition == condition]
         outcome = scoring.outcomes([item.track() for item in items], threshold, RULE)
-        miss = ~outcome.hit
-        latencies_s.append(outcome.latency_s)
+        voices = [word.voice for item in items for word in item.words]
+        outcomes[condition] = (~outcome.hit, outcome.latency_s, voices)
+    accepts = scoring.count_events(tracks, threshold, RULE)
+    return {"threshold": threshold, "hours": hours, "false_accepts": accepts, **_misses(outcomes)}
+
+
+Outcome = tuple[np.ndarray, np.ndarray, list[str]]
+"""For each word of a condition: whether it was missed, seconds from its end to the hit, its voice."""
+
+
+def _misses(outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    result: dict[str, Any] = {"conditions": {}}
+    missed, voices, latencies_s = [], [], []
+    for condition, (miss, latency_s, theirs) in outcomes.items():
+        latencies_s.append(latency_s)
         result["conditions"][condition] = round(float(miss.mean()), 4)
         result["takes"] = len(miss)
-        if condition != "quiet" or len(conditions) == 1:  # the number that chooses is of the car
+        if condition != "quiet" or len(outcomes) == 1:  # the number that chooses is of the car
             missed.append(miss)
-            voices += [word.voice for item in items for word in item.words]
+            voices += theirs
     result["latency_s"] = scoring.latency_percentiles(np.concatenate(latencies_s))
     every = np.concatenate(missed)
     result["frr"] = float(every.mean())
@@ -62,6 +72,31 @@ def steady(folds: Sequence[Sequence[Heard]]) -> float:
         rates.append(np.mean([row["frr"] for row in found]))
         takes.append(found[0]["takes"])
     return float(np.average(rates, weights=takes))
+
+
+def engine_row(
+    by_setting: dict[float, tuple[int, dict[str, Outcome]]], hours: float, fa_per_hour: float
+) -> dict[str, Any] | None:
+    """The same of an engine that only fires, at its setting with the fewest misses within ``fa_per_hour``.
+
+    Args:
+        by_setting: false accepts and outcomes at each; all voices are new to it, so there are no folds.
+
+    Returns None where no setting keeps to it.
+    """
+
+    def best(limit: float) -> dict[str, Any] | None:
+        within = [
+            {"threshold": setting, "hours": hours, "false_accepts": accepts, **_misses(outcomes)}
+            for setting, (accepts, outcomes) in by_setting.items()
+            if accepts <= limit * hours
+        ]
+        return min(within, key=lambda row: row["frr"], default=None)
+
+    row, limits = best(fa_per_hour), [best(limit) for limit in STEADY_FA_PER_HOUR]
+    if row is None or None in limits:
+        return None
+    return {**row, "steady_frr": float(np.mean([found["frr"] for found in limits if found]))}
 
 
 def change(row: dict[str, Any], other: dict[str, Any]) -> tuple[float, statistics.Interval]:

@@ -191,3 +191,13 @@ def test_a_grid_is_trained_once_and_tabled(
     path.write_text(yaml.safe_dump(grid))
     assert main(["transfer", str(path)]) == 2
     assert "encoder 'scratch'" in capsys.readouterr().err
+    pytest.importorskip("pvporcupine")
+    grid["encoders"] = {"own": str(encoder)}
+    path.write_text(yaml.safe_dump(grid))
+    assert main(["transfer", str(path), "--engine", "porcupine"]) == 0
+    output = capsys.readouterr().out
+    assert "| porcupine 1.9.5 | none | 0 | 0 |" in output
+    assert main(["transfer", str(path), "--engine", "porcupine"]) == 0
+    assert capsys.readouterr().out == output  # listened to once
+    assert main(["transfer", str(path), "--engine", "openwakeword"]) == 2
+    assert "not 'smart mirror'" in capsys.readouterr().err
