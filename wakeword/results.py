@@ -76,7 +76,7 @@ def _point(point: dict[str, Any]) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """The Markdown between the README's markers."""
     blocks = []
-    for score in results["scores"]:
+    for number, score in enumerate(results["scores"]):
         negatives = score["negatives"]
         conditions = list(score["models"][0]["own_threshold"]["conditions"])
         lines = [
@@ -87,7 +87,7 @@ def table(results: dict[str, Any]) -> str:
             "| FRR | " + " | ".join(map(condition_label, conditions)) + " | FA/h |",
             "|---|" + "---|" * (len(conditions) + 1),
         ]
-        for label, point in _rows(score):
+        for label, point in _rows(score, read_off=number == 0):
             cells = [_rate(point["conditions"][name]) for name in conditions]
             low, high = point["fa_per_hour_95"]
             accepted = f"{point['fa_per_hour']:.2f} ({low:.2f}–{high:.2f})"
@@ -111,13 +111,13 @@ def _car(score: dict[str, Any]) -> str:
     return "".join(f", {text}" for text in [*told, *[f"{noise} noise alone"] * (noise != "mixed")])
 
 
-def _rows(score: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(score: dict[str, Any], read_off: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """(label, operating point) of each row: the model's own threshold, then what this split's curve gives."""
     for model in score["models"]:
         name = f"{model['name']} {model['version']}, {model['precision']}"
         own = model["own_threshold"]
         yield f"{name}, threshold {own['threshold']:.3f} chosen on dev", own
-        for target, point in model["read_off_this_split"].items():
+        for target, point in model["read_off_this_split"].items() if read_off else ():
             yield f"{name}, read off {score['split']} at ≤ {target} FA/h", point
 
 
