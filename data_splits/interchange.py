@@ -1,6 +1,6 @@
-"""Manifests as other tools read them: CSV, SpeechBrain's CSV, Lhotse's cuts; and CSV back into a manifest.
+"""Manifests as other tools read them: CSV, SpeechBrain's CSV or JSON, Lhotse's cuts; and CSV back.
 
-Source: `speechbrain.dataio.dataio.load_data_csv`, `lhotse.cut.MonoCut.to_dict`.
+Source: `speechbrain.dataio.dataio.load_data_csv`, `load_data_json`, `lhotse.cut.MonoCut.to_dict`.
 """
 
 from __future__ import annotations
@@ -95,6 +95,20 @@ def write_speechbrain(frame: pl.DataFrame, folder: Path) -> list[Path]:
         ).write_csv(stream)
 
     return _by_split(frame, folder, "{}.csv", write)
+
+
+def write_speechbrain_json(frame: pl.DataFrame, folder: Path) -> list[Path]:
+    """A JSON a split, `{ID: {"wav", "length", "spk_id", "words"}}`."""
+
+    def write(rows: pl.DataFrame, stream: IO[bytes]) -> None:
+        columns = rows.select("id", "audio", "duration_s", "speaker", "text").iter_rows()
+        document = {
+            key: {"wav": audio, "length": length_s, "spk_id": speaker or "", "words": text or ""}
+            for key, audio, length_s, speaker, text in columns
+        }
+        stream.write(json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n")
+
+    return _by_split(frame, folder, "{}.json", write)
 
 
 def write_lhotse(frame: pl.DataFrame, folder: Path) -> list[Path]:

@@ -52,15 +52,18 @@ def read_manifest(path: str | Path, *, require_split: bool = True) -> pl.DataFra
     return normalise(frame, str(path), require_split=require_split)
 
 
-def write_manifest(frame: pl.DataFrame, path: str | Path) -> None:
+def write_manifest(frame: pl.DataFrame, path: str | Path, *, require_split: bool = True) -> None:
     """Write a manifest atomically: temporary file, fsync, rename. The suffix `.jsonl` gives JSON Lines.
+
+    Args:
+        require_split: as of `read_manifest`.
 
     Raises:
         ManifestError: when the frame is not a valid manifest (nothing is written then).
         OSError: when the file cannot be written; an older file of that name is left as it was.
     """
     path = Path(path)
-    frame = normalise(frame, str(path))
+    frame = normalise(frame, str(path), require_split=require_split)
     with whole_file(path) as stream:
         if _is_jsonl(path):
             frame.write_ndjson(stream)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+import soundfile
 
 from data_splits.cli import main
 from data_splits.corpora.corpus import Place
@@ -31,11 +33,11 @@ def test_a_csv_comes_back_as_the_manifest_it_was(manifest: Path) -> None:
     assert read_manifest(again).equals(rooted(read_manifest(manifest), manifest))
 
 
-@pytest.mark.parametrize("kind", ["speechbrain", "lhotse"])
+@pytest.mark.parametrize("kind", ["speechbrain", "speechbrain-json", "lhotse"])
 def test_the_corpus_reader_of_the_format_reads_it(manifest: Path, kind: str) -> None:
     out = manifest.parent / kind
     assert main(["convert", str(manifest), "--to", kind, "--out", str(out)]) == 0
-    corpus = {"speechbrain": SPEECHBRAIN, "lhotse": LHOTSE}[kind]
+    corpus = LHOTSE if kind == "lhotse" else SPEECHBRAIN
     assert set(corpus.subsets(out)) == {"train", "train_dev", "dev", "test"}
     place = Place(out, manifest.parent, "x")
     rows = read_manifest(manifest).filter(pl.col("split") == "dev").sort("id")
@@ -84,3 +86,74 @@ def test_a_bad_csv_is_named(
     error = capsys.readouterr().err
     assert "m.csv: " in error and word in error
     assert not (tmp_path / "m.parquet").exists()
+
+
+def sound(path: Path, seconds: float = 0.5) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.sin(np.arange(int(16000 * seconds))), 16000)
+
+
+def test_folders_become_a_manifest_and_the_manifest_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    takes, out = tmp_path / "takes", tmp_path / "takes.parquet"
+    for name in ("smart_mirror/anna_1.wav", "smart_mirror/bo_1.flac", "jarvis/anna_7.wav"):
+        sound(takes / name)
+    sound(takes / "jarvis/bo_2.wav", seconds=0.01)
+    (takes / "jarvis" / "readme.txt").write_text("no recording")
+    (takes / "jarvis" / "loop").symlink_to(takes)
+    (takes / "jarvis" / "anna_9.wav").symlink_to(takes / "jarvis" / "anna_7.wav")
+    read = ["convert", str(takes), "--tree", "{label}/{speaker}_{*}", "--to", "parquet", "--out", str(out)]
+    assert main([*read, "--set", "domain=mirror"]) == 0
+    said = capsys.readouterr().err
+    assert "jarvis/bo_2.wav: shorter than 0.1 s" in said and "jarvis/anna_9.wav: a link" in said
+    frame = read_manifest(out, require_split=False)
+    assert frame.select("id", "speaker", "domain", "split", "duration_s", "sample_rate_hz").rows() == [
+        ("jarvis/anna_7", "anna", "mirror", None, 0.5, 16000),
+        ("smart_mirror/anna_1", "anna", "mirror", None, 0.5, 16000),
+        ("smart_mirror/bo_1", "bo", "mirror", None, 0.5, 16000),
+    ]
+    assert frame["labels"].to_list()[0] == {"jarvis": 1, "smart mirror": 0}
+    assert main([*read, "--set", "domain=mirror", "--set", "split=dev"]) == 0
+    tree = tmp_path / "tree"
+    write = ["convert", str(out), "--to", "tree", "--out", str(tree), "--tree"]
+    assert main([*write, "{split}/{speaker}/{label}/{session}"]) == 0
+    again = tree / "dev/anna/smart_mirror/unknown.wav"
+    assert again.read_bytes() == (takes / "smart_mirror/anna_1.wav").read_bytes()
+    assert main([*write, "{split}/{session}"]) == 2
+    assert "would be two recordings" in capsys.readouterr().err and not (tree / "dev/unknown.wav").exists()
+    assert main([*write, "{split}/{id}"]) == 0 and (tree / "dev/smart_mirror/bo_1.flac").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        (["--tree", "{label}/{speakr}"], "{speakr} is no column"),
+        (["--tree", "{label}/{label}"], "stands there twice"),
+        (["--tree", "takes"], "names no column"),
+        (["--tree", "{{label}}"], "names no column"),
+        (["--tree", "{speaker}"], "'a/b.wav' is not '{speaker}'"),
+        (["--tree", "{speaker}/{id}", "--set", "speaker=x"], "named by --tree as well"),
+        (["--tree", "{speaker}/{id}", "--set", "colour=x"], "--set colour: no column"),
+        (["--tree", "{speaker}/{id}", "--set", "domain"], "give COLUMN=VALUE"),
+        (["--tree", "{speaker}/{id}"], "missing column domain"),
+        (["--tree", "{speaker}/{id}", "--set", "domain=car"], "one of general, mirror"),
+        ([], "folders need --tree"),
+    ],
+)
+def test_bad_folders_are_named(
+    tmp_path: Path, given: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound(tmp_path / "takes/a/b.wav")
+    out = tmp_path / "m.parquet"
+    assert main(["convert", str(tmp_path / "takes"), "--to", "parquet", "--out", str(out), *given]) == 2
+    assert word in capsys.readouterr().err and not out.exists()
+
+
+def test_a_value_that_climbs_stays_out_of_a_tree(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = read_manifest(manifest).with_columns(pl.lit("..").alias("session"))
+    write_manifest(frame, manifest)
+    out = manifest.parent / "tree"
+    given = ["--to", "tree", "--out", str(out), "--tree", "{session}/{id}"]
+    assert main(["convert", str(manifest), *given]) == 2
+    assert "is no name of a folder" in capsys.readouterr().err and not out.exists()
