@@ -61,9 +61,13 @@ def heard(recipe: TriggerRecipe) -> list[str]:
 def one_round(path: Path, recipe: TriggerRecipe) -> list[str]:
     """One fine-tuning in Markdown."""
     _, sidecar = load_trigger(recipe.out / _CHECKPOINT)
+    seeds, share = sidecar.get("averaged_seeds", []), sidecar.get("start_share", 0.0)
+    mean = f"the mean of {len(seeds)} runs of " if len(seeds) > 1 else ""
+    kept = f", and {share:.0%} of what they began from" if share else ""
     return [
         f"`wakeword train wakeword/recipes/{path.name}`, revision {sidecar['git_revision']}, "
-        f"{sidecar['trained_at']}: {sidecar['steps']:,} steps, {sidecar['heard_utterances']:,.0f} cuts, "
+        f"{sidecar['trained_at']}: {mean}{sidecar['steps']:,} steps{kept}; "
+        f"{sidecar['heard_utterances']:,.0f} cuts, "
         f"{sidecar['heard_audio_s'] / 3600:,.0f} h in {sidecar['training_s'] / 60:.0f} minutes, always "
         f"through the simulated car. Begun from {_short(sidecar['init_sha256'])}.",
         "",

@@ -32,6 +32,15 @@ def test_the_card_says_what_was_learnt_from_and_what_came_of_it(
     text = (tmp_path / "word.md").read_text()
     assert text.startswith("# “smart mirror”") and "- It is a toy." in text and "version 1.0.0, int8" in text
     assert "| takes | 35% |" in text and "M multiply-accumulates a second" in text and "FA/h" in text
+    assert ": 2 steps; 12 cuts, " in text
+    mean = recipe.model_copy(
+        update={"out": tmp_path / "mean", "init": checkpoint, "runs": 2, "start_share": 0.2}
+    )
+    quantize(train(mean), [tiny_corpus], model, cuts=6)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(json.loads(mean.model_dump_json())))
+    assert main(["card", str(tmp_path / "card.yaml")]) == 0
+    text = (tmp_path / "word.md").read_text()
+    assert ": the mean of 2 runs of 2 steps, and 20% of what they began from; 24 cuts, " in text
     other = recipe.model_copy(update={"optimisation": recipe.optimisation.model_copy(update={"seed": 1})})
     train(other.model_copy(update={"out": tmp_path / "other"}))
     recipe = other.model_copy(update={"out": tmp_path / "other"})
