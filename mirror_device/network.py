@@ -72,6 +72,7 @@ class Network:
     blocks: tuple[tuple[Layer, Layer], ...]
     """Depthwise and 1×1."""
     head: tuple[Layer, ...]
+    """May be empty where there are phones."""
     phones: Layer | None
     phrases: tuple[Phrase, ...]
 
@@ -81,7 +82,7 @@ class Network:
 
     @property
     def keywords(self) -> int:
-        return len(self.head[-1].bias)
+        return len(self.head[-1].bias) if self.head else len(self.phrases)
 
 
 class NumpyEngine:
@@ -121,10 +122,10 @@ class NumpyEngine:
             sums = sum(taps[k * dilation : k * dilation + OUT_FRAMES] * weight[:, k] for k in range(n.kernel))
             y = self._real(depthwise, sums)
             x = x + _relu(self._dense(pointwise, quantised(pointwise, y)))
-        y = x
-        for layer in n.head[:-1]:
-            y = _relu(self._dense(layer, quantised(layer, y)))
-        logits = self._dense(n.head[-1], quantised(n.head[-1], y)).astype(np.float64)
+        logits, y = np.zeros((len(x), n.keywords)), x
+        for number, layer in enumerate(n.head):
+            logits = self._dense(layer, quantised(layer, y)).astype(np.float64)
+            y = _relu(logits.astype(np.float32)) if number + 1 < len(n.head) else y
         if n.phones is not None:
             for frame, row in enumerate(self._dense(n.phones, quantised(n.phones, x))):
                 cost = class_costs(row)

@@ -35,13 +35,13 @@ def network_of(file: str, layout: Any, arrays: dict[str, NDArray[Any]], keywords
         name = f"encoder.blocks.{number}"
         depthwise = reader.layer(f"{name}.depthwise.conv", (channels, 1, kernel))
         blocks.append((depthwise, reader.layer(f"{name}.pointwise", (channels, channels, 1))))
-    head, width = [], channels
-    names = reader.names("head", MAX_HEAD)
+    head, width, phrases = [], channels, reader.phrases(keywords)
+    names = [] if phrases and reader.layout.get("head") == [] else reader.names("head", MAX_HEAD)
     for name in names:
         rows = keywords if name == names[-1] else reader.rows(name)
         head.append(reader.layer(name, (rows, width, 1)))
         width = rows
-    phones, phrases = None, reader.phrases(keywords)
+    phones = None
     if phrases:
         phones = reader.layer("phones", (reader.rows("phones"), channels, 1))
         if max(unit for phrase in phrases for unit in phrase.units) >= len(phones.bias):

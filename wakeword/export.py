@@ -58,10 +58,11 @@ class StreamingTrigger(nn.Module):
         spotting = 0 if self.spotter is None else len(self.spotter.units)
         inner, reach = list(state[2 : len(state) - spotting]), list(state[len(state) - spotting :])
         y, states = self.encoder.encode_step(normalised.transpose(1, 2), inner)
-        logits = self.head(y)
+        logits = self.head(y) if len(self.head) else None
         if self.spotter is not None and self.phones is not None:
             spotted, reach = self.spotter.stream(self.phones(y).transpose(1, 2).log_softmax(-1), reach)
-            logits = logits + spotted
+            logits = spotted if logits is None else logits + spotted
+        assert logits is not None, "HeadConfig has a head or a spotter"
         return (torch.sigmoid(logits).amax(2), total[:, -1:], weight[:, -1:], *states, *reach)
 
     def convolutions(self) -> dict[str, nn.Conv1d]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from asr_pretrain.encoder import Encoder, EncoderConfig
@@ -25,13 +25,20 @@ class HeadConfig(Strict):
     """New layers between the encoder and one sigmoid per wake word."""
 
     hidden: int = Field(64, ge=4, le=512)
-    layers: int = Field(1, ge=1, le=4)
-    """Hidden layers, 1×1 convolutions: the encoder already sees the whole word."""
+    layers: int = Field(1, ge=0, le=4)
+    """Hidden layers, 1×1 convolutions: the encoder already sees the whole word. With ``spot``, 0 leaves all
+    of them out: of a few voices they learn the voices (docs/experiments.md)."""
     spot: bool = False
     """Beside them, follow the phrase's phones through the recogniser's output layer, which stays: the model
     begins as a detector that needed no take of the word (`wakeword/spotter.py`)."""
     smoothing_steps: int = Field(2, ge=1, le=10)
     """Steps of 80 ms whose mean the device compares with the threshold; each costs as much latency."""
+
+    @model_validator(mode="after")
+    def _hears_something(self) -> Self:
+        if not self.layers and not self.spot:
+            raise ValueError("layers: 0 leaves nothing that hears the word; set spot, or layers to 1")
+        return self
 
 
 class TriggerModel(nn.Module):
@@ -49,12 +56,12 @@ class TriggerModel(nn.Module):
                 layers += [nn.Conv1d(width, head.hidden, 1), nn.ReLU()]
                 width = head.hidden
             logits = nn.Conv1d(width, len(keywords), 1)
-        self.head = nn.Sequential(*layers, logits)
         self.spotter = Spotter(encoder.channels, keywords) if head.spot else None
         if self.spotter is not None:
             nn.init.zeros_(logits.weight)  # what the phones say is where it begins
         if logits.bias is not None:
             nn.init.constant_(logits.bias, 0.0 if head.spot else -3.0)  # the word is rare
+        self.head = nn.Sequential(*layers, logits) if layers else nn.Sequential()
 
     def forward(self, features: Tensor, frozen: Unfreeze = "all") -> tuple[Tensor, Tensor]:
         """From normalised log-mels, as the batches hold them; or from what `frozen_part` made of them.
@@ -71,8 +78,11 @@ class TriggerModel(nn.Module):
         found = encoded
         for layer in self.head:  # channels innermost: a transposed gradient slows every block below
             found = pointwise(layer, found) if isinstance(layer, nn.Conv1d) else layer(found)
+        spotted = None if self.spotter is None else self.spotter(encoded)
+        if spotted is not None and not len(self.head):
+            return spotted, encoded
         logits = found.transpose(1, 2)
-        return (logits if self.spotter is None else logits + self.spotter(encoded)), encoded
+        return (logits if spotted is None else logits + spotted), encoded
 
     def logits(self, log_mel: Tensor) -> Tensor:
         """(batch, keywords, frames // 4) from log-mels as the front end gives them."""

@@ -163,7 +163,7 @@ static void read_network(Network *n, Reader *r)
     n->kernel = take_int(r, 1, 64);
     n->stem_kernel = take_int(r, STRIDE, 25);
     n->n_blocks = take_int(r, 1, MOST_BLOCKS);
-    n->n_head = take_int(r, 1, MOST_HEAD);
+    n->n_head = take_int(r, 0, MOST_HEAD);
     n->n_keywords = take_int(r, 1, MOST_KEYWORDS);
     n->n_classes = take_int(r, 0, MOST_CLASSES);
     n->floor = take_float(r);
@@ -183,7 +183,7 @@ static void read_network(Network *n, Reader *r)
         n->head[h] = take_dense(r, width, n_out);
         width = n_out;
     }
-    if (width != n->n_keywords)
+    if (n->n_head ? width != n->n_keywords : n->n_classes == 0)
         r->failed = 1;
     if (n->n_classes > 0) {
         n->phones = take_dense(r, n->channels, n->n_classes);
@@ -478,8 +478,8 @@ void network_step(Network *n, const float *log_mel, float *scores)
             relu(n->sums + f * MOST_CHANNELS, n->head[h].n_out);
         x = n->sums;
     }
-    float logits[OUT_FRAMES][MOST_KEYWORDS];
-    for (int f = 0; f < OUT_FRAMES; f++)
+    float logits[OUT_FRAMES][MOST_KEYWORDS] = {{0}};
+    for (int f = 0; n->n_head && f < OUT_FRAMES; f++)
         memcpy(logits[f], n->sums + f * MOST_CHANNELS, sizeof(float) * (size_t)n->n_keywords);
     if (n->n_classes)
         apply(n, &n->phones, n->residual, n->sums);

@@ -20,7 +20,10 @@ from mirror_device.onnx_file import DamagedFile, read_onnx
 compiled = pytest.mark.skipif(not native.AVAILABLE, reason="installed without a compiler")
 
 
-def int8_model(path: Path, spot: bool, seed: int = 0, words: int = 2) -> Path:
+KINDS = ("head", "head and phones", "phones")
+
+
+def int8_model(path: Path, kind: str, seed: int = 0, words: int = 2) -> Path:
     """A small network with weights drawn at random, quantized as `wakeword quantize` does."""
     import torch
 
@@ -32,7 +35,8 @@ def int8_model(path: Path, spot: bool, seed: int = 0, words: int = 2) -> Path:
     torch.manual_seed(seed)
     phrases = ["smart mirror", "hello"][:words]
     shape = EncoderConfig(channels=20, kernel=3, dilations=(1, 2, 4), stem_kernel=7)
-    model = TriggerModel(shape, HeadConfig(hidden=6, layers=2, spot=spot), phrases).eval()
+    head = HeadConfig(hidden=6, layers=0 if kind == "phones" else 2, spot=kind != "head")
+    model = TriggerModel(shape, head, phrases).eval()
     for parameter in model.parameters():
         parameter.data.add_(torch.randn_like(parameter) * 0.1)
     card = {"name": "w", "keywords": phrases, "manifest_sha256": [], "git_revision": ""}
@@ -46,9 +50,9 @@ def int8_model(path: Path, spot: bool, seed: int = 0, words: int = 2) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("int8")
-    return {spot: int8_model(folder / f"{spot}.onnx", spot) for spot in (False, True)}
+    return {kind: int8_model(folder / f"{kind}.onnx", kind) for kind in KINDS}
 
 
 def heard(path: Path, engine: Any, log_mels: np.ndarray) -> np.ndarray:
@@ -70,22 +74,22 @@ def log_mels() -> np.ndarray:
 
 
 @compiled
-@pytest.mark.parametrize("spot", [False, True])
-def test_c_and_numpy_give_the_same_bits(models: dict[bool, Path], log_mels: np.ndarray, spot: bool) -> None:
-    in_c, in_numpy = (heard(models[spot], engine, log_mels) for engine in ("native", "numpy"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_c_and_numpy_give_the_same_bits(models: dict[str, Path], log_mels: np.ndarray, kind: str) -> None:
+    in_c, in_numpy = (heard(models[kind], engine, log_mels) for engine in ("native", "numpy"))
     assert np.ptp(in_c) > 0.01
     assert np.array_equal(in_c, in_numpy)
 
 
-@pytest.mark.parametrize("spot", [False, True])
-def test_the_graph_says_the_same(models: dict[bool, Path], log_mels: np.ndarray, spot: bool) -> None:
-    graph, ours = (heard(models[spot], engine, log_mels) for engine in ("onnxruntime", "numpy"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_graph_says_the_same(models: dict[str, Path], log_mels: np.ndarray, kind: str) -> None:
+    graph, ours = (heard(models[kind], engine, log_mels) for engine in ("onnxruntime", "numpy"))
     assert np.abs(graph - ours).mean() < 1e-3 and np.abs(graph - ours).max() < 0.05
 
 
 @compiled
 def test_the_shipped_size_and_a_reset(tmp_path: Path, log_mels: np.ndarray) -> None:
-    model = Model(int8_model(tmp_path / "one.onnx", spot=True, seed=2, words=1), "native")
+    model = Model(int8_model(tmp_path / "one.onnx", kind="head and phones", seed=2, words=1), "native")
     first = [model.step(log_mel) for log_mel in log_mels[:50]]
     model.reset()
     assert np.array_equal(first, [model.step(log_mel) for log_mel in log_mels[:50]])
@@ -104,11 +108,11 @@ def test_front_ends_agree() -> None:
 
 
 @compiled
-def test_one_call_is_the_front_ends_and_the_networks(models: dict[bool, Path]) -> None:
+def test_one_call_is_the_front_ends_and_the_networks(models: dict[str, Path]) -> None:
     pcm = np.random.default_rng(4).normal(0, 3000, (40, STEP_SAMPLES)).astype(np.int16)
     together, apart, front_end = (
-        Model(models[True], "native"),
-        Model(models[True], "native"),
+        Model(models["head and phones"], "native"),
+        Model(models["head and phones"], "native"),
         native.NativeLogMel(),
     )
     of_one, scores = native.NativeLogMel(), np.empty((len(pcm), 2), np.float32)
@@ -129,10 +133,10 @@ def test_exponential_and_logarithm() -> None:
 
 
 @compiled
-def test_buffers_of_other_sizes_are_refused(models: dict[bool, Path]) -> None:
+def test_buffers_of_other_sizes_are_refused(models: dict[str, Path]) -> None:
     from mirror_device import _native  # type: ignore[attr-defined]
 
-    model = Model(models[True], "native")
+    model = Model(models["head and phones"], "native")
     with pytest.raises(ValueError, match="log_mel: 4 bytes, not 1280"):
         model._engine.step(np.zeros(1, np.float32), np.zeros(2, np.float32))
     with pytest.raises(ValueError, match="scores: 4 bytes, not 8"):
@@ -186,9 +190,9 @@ def set_value(key: str, value: Any) -> Callable[[onnx.ModelProto, dict[str, Any]
     ],
 )
 def test_a_network_that_contradicts_itself(
-    models: dict[bool, Path], tmp_path: Path, change: Callable[..., None], words: str | None
+    models: dict[str, Path], tmp_path: Path, change: Callable[..., None], words: str | None
 ) -> None:
-    path = changed(models[True], tmp_path / "changed.onnx", change)
+    path = changed(models["head and phones"], tmp_path / "changed.onnx", change)
     if words is None:
         Detector(path)
         return
@@ -197,9 +201,9 @@ def test_a_network_that_contradicts_itself(
     assert "changed.onnx" in str(caught.value)
 
 
-def test_files_cut_short_or_flipped_are_errors_or_models(models: dict[bool, Path], tmp_path: Path) -> None:
+def test_files_cut_short_or_flipped_are_errors_or_models(models: dict[str, Path], tmp_path: Path) -> None:
     """Nothing but ModelError may come of a damaged file."""
-    content, path = models[True].read_bytes(), tmp_path / "damaged.onnx"
+    content, path = models["head and phones"].read_bytes(), tmp_path / "damaged.onnx"
     rng = np.random.default_rng(0)
     for kept in rng.integers(1, len(content), 60):
         path.write_bytes(content[:kept])
@@ -215,8 +219,8 @@ def test_files_cut_short_or_flipped_are_errors_or_models(models: dict[bool, Path
             continue
 
 
-def test_the_reader_needs_no_onnx(models: dict[bool, Path]) -> None:
-    content = models[True].read_bytes()
+def test_the_reader_needs_no_onnx(models: dict[str, Path]) -> None:
+    content = models["head and phones"].read_bytes()
     theirs = onnx.load_from_string(content)
     ours = read_onnx(content)
     assert ours.metadata == {entry.key: entry.value for entry in theirs.metadata_props}
