@@ -26,11 +26,14 @@ class HeadConfig(Strict):
 
     hidden: int = Field(64, ge=4, le=512)
     layers: int = Field(1, ge=0, le=4)
-    """Hidden layers, 1×1 convolutions: the encoder already sees the whole word. With ``spot``, 0 leaves all
-    of them out: of a few voices they learn the voices (docs/experiments.md)."""
+    """Hidden layers, 1×1 convolutions: the encoder already sees the whole word. 0 with ``spot``: none."""
     spot: bool = False
     """Beside them, follow the phrase's phones through the recogniser's output layer, which stays: the model
     begins as a detector that needed no take of the word (`wakeword/spotter.py`)."""
+    drop: bool = False
+    """With ``spot``, leave the hidden layers out of the finished model. In training they take upon themselves
+    what is peculiar to a few voices, as the biased one of two experts does (Clark et al., EMNLP 2019);
+    without them the phones learn it (docs/experiments.md)."""
     smoothing_steps: int = Field(2, ge=1, le=10)
     """Steps of 80 ms whose mean the device compares with the threshold; each costs as much latency."""
 
@@ -38,7 +41,16 @@ class HeadConfig(Strict):
     def _hears_something(self) -> Self:
         if not self.layers and not self.spot:
             raise ValueError("layers: 0 leaves nothing that hears the word; set spot, or layers to 1")
+        if self.drop and not (self.layers and self.spot):
+            raise ValueError(
+                "drop: there must be hidden layers to drop, and spot to hear the word without them"
+            )
         return self
+
+    @property
+    def finished(self) -> HeadConfig:
+        """What the finished model has of it."""
+        return self.model_copy(update={"layers": 0, "drop": False}) if self.drop else self
 
 
 class TriggerModel(nn.Module):
@@ -128,7 +140,10 @@ def transfer(model: TriggerModel, recogniser: Path) -> tuple[dict[str, Tensor], 
         weights = {key: tensors[f"output.{key}"] for key in ("weight", "bias")}
         model.spotter.phones.load_state_dict(weights)
     if sidecar["kind"] == "trigger" and sidecar["keywords"] == model.keywords:
-        model.load_state_dict(tensors)  # a second round on the same word, as after mining
+        kept = (
+            model.state_dict().items()
+        )  # a second round, as after mining; of a dropped head nothing is there
+        model.load_state_dict({**{key: value for key, value in kept if key.startswith("head.")}, **tensors})
     return tensors, sidecar
 
 

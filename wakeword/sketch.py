@@ -43,7 +43,7 @@ def sketch(phrase: str, out: Path, encoder: Path, manifests: list[Path]) -> Path
     from wakeword.quantize import quantize
 
     _, theirs = load_checkpoint(encoder)
-    shape, head = EncoderConfig.model_validate(theirs["encoder"]), HeadConfig(hidden=4, spot=True)
+    shape, head = EncoderConfig.model_validate(theirs["encoder"]), HeadConfig(layers=0, spot=True)
     model = TriggerModel(shape, head, [phrase])
     transfer(model, encoder)
     speech = Group(name="speech", share=0.8, label="other")

@@ -175,10 +175,12 @@ def fine_tune(recipe: TriggerRecipe) -> Path:
             "kind": "trigger",
             "name": recipe.name,
             "encoder": shape.model_dump(mode="json"),
-            "head": recipe.head.model_dump(mode="json"),
+            "head": recipe.head.finished.model_dump(mode="json"),
             "keywords": [recipe.phrase],
         }
-        return run.keep("trigger.safetensors", brain.average, {**sidecar, **card, **brain.facts()})
+        head = () if recipe.head.finished.layers else ("head.",)
+        weights = {key: value for key, value in brain.average.items() if not key.startswith(head)}
+        return run.keep("trigger.safetensors", weights, {**sidecar, **card, **brain.facts()})
 
 
 def depth_of(recipe: TriggerRecipe) -> tuple[Unfreeze, str]:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -199,12 +200,13 @@ def test_the_device_model_streams_what_training_computes(
     assert np.abs(quantized.scores(samples)[:, 0] - smoothed).max() < 0.2
 
 
+@pytest.mark.parametrize("drop", [False, True])
 def test_the_spotting_model_is_trained_and_quantized(
-    tiny_corpus: Path, recogniser: Path, tmp_path: Path
+    tiny_corpus: Path, recogniser: Path, tmp_path: Path, drop: bool
 ) -> None:
     changes = {
         "init": recogniser,
-        "head": HeadConfig(hidden=8, spot=True),
+        "head": HeadConfig(hidden=8, spot=True, drop=drop),
         "tasks": TaskConfig(phones_weight=0.1),
     }
     path = train(recipe_for(tiny_corpus, tmp_path / "run", **changes))
@@ -214,8 +216,15 @@ def test_the_spotting_model_is_trained_and_quantized(
     samples = (np.random.default_rng(1).standard_normal(STEP_SAMPLES * 30) * 800).astype(np.int16)
     plain, int8 = (Detector(tmp_path / f"{name}.onnx").scores(samples) for name in ("float", "int8"))
     assert np.abs(plain - int8).max() < 0.2
+    assert any(name.startswith("head.") for name in after) != drop
     again = train(recipe_for(tiny_corpus, tmp_path / "second", **(changes | {"init": path})))
     assert load_trigger(again)[0].spotter is not None
+
+
+@pytest.mark.parametrize("head", [{"layers": 0}, {"drop": True}, {"layers": 0, "spot": True, "drop": True}])
+def test_a_model_that_hears_nothing_is_refused(head: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="spot"):
+        HeadConfig(**head)
 
 
 def test_a_teacher_is_learnt_from_and_left_behind(
