@@ -73,7 +73,6 @@ encoder: setup ## train again what the shipped model begins from: half a million
 	$(BIN)/asr-pretrain screen asr_pretrain/recipes/apart_second.yaml --only "real voices"
 	$(BIN)/asr-pretrain screen asr_pretrain/recipes/apart_last.yaml
 	$(BIN)/asr-pretrain train asr_pretrain/recipes/in_the_car.yaml
-	$(BIN)/asr-pretrain train asr_pretrain/recipes/longer_in_the_car.yaml
 
 shipped-model: encoder ## train the model we ship again, from the development recordings (after make encoder, half an hour; resumes)
 	$(BIN)/asr-pretrain corpus --size training --out $(SHIPPED)/corpus
