@@ -59,7 +59,7 @@ format: setup ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-encoder: setup ## train again what the shipped model begins from: half a million utterances, then the car (a day of two cores; resumes)
+encoder: setup ## train again what the shipped model begins from: half a million utterances, then the car (many hours; resumes)
 	$(BIN)/data-splits collect --out $(SHIPPED)/recordings.parquet
 	$(BIN)/asr-pretrain render asr_pretrain/recipes/drives.yaml \
 	    --recordings $(SHIPPED)/recordings.parquet --out $(SHIPPED) --utterances 800 400 400
@@ -74,7 +74,7 @@ encoder: setup ## train again what the shipped model begins from: half a million
 	$(BIN)/asr-pretrain screen asr_pretrain/recipes/apart_last.yaml
 	$(BIN)/asr-pretrain train asr_pretrain/recipes/in_the_car.yaml
 
-shipped-model: encoder ## train the model we ship again, from the development recordings (after make encoder, half an hour; resumes)
+shipped-model: encoder ## train the next model to ship, from the development recordings (make encoder first; resumes)
 	$(BIN)/asr-pretrain corpus --size training --out $(SHIPPED)/corpus
 	$(BIN)/wakeword train wakeword/recipes/smart_mirror.yaml
 	$(BIN)/wakeword quantize $(SHIPPED)/trigger/trigger.safetensors --manifest $(SHIPPED)/plan.parquet \

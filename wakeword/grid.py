@@ -19,13 +19,12 @@ from pydantic import Field
 
 from asr_pretrain.loading.transcripts import read_rows
 from asr_pretrain.screen import cpu_seconds, merged
-from asr_pretrain.training.recipe import HomePath, RecipeError, Strict, validated
+from asr_pretrain.training.recipe import HomePath, Strict, validated
 from data_splits.manifest import write_manifest
 from wakeword.average import average
-from wakeword.blocks import Stream
+from wakeword.blocks import Stream, Word
 from wakeword.evaluate import Heard
 from wakeword.folds import hold_out, some_voices, takes_by_voice, voice_folds
-from wakeword.mine import mine
 from wakeword.model import Unfreeze, load_trigger
 from wakeword.rendered import SMOOTHING_STEPS, Rendered, keep, listen, listen_device, smoothed
 from wakeword.score import noise_rows
@@ -34,9 +33,7 @@ from wakeword.train import TriggerRecipe, train
 
 SCRATCH, NEGATIVES = "scratch", "negatives"
 RESULT, CHECKPOINT = "result.json", "trigger.safetensors"
-SCORES, INT8_SCORES, FIRST_SCORES = "raw_scores.npz", "raw_scores_int8.npz", "raw_scores_first.npz"
-MINED_MOST = 3000
-MINED_LEAST = 0.2
+SCORES, INT8_SCORES = "raw_scores.npz", "raw_scores_int8.npz"
 
 
 class Grid(Strict):
@@ -66,9 +63,6 @@ class Grid(Strict):
     fa_per_hour: float = Field(1.0, gt=0)
     generator: Generator = "seen"
     """Whose cabins and noises judge: of training's kind, or of the kind that training never hears."""
-    second_round: Path | None = None
-    """A recipe beside the file of the grid for another fine-tuning, from the cell's weights, with the
-    training negatives that it fell for (`wakeword mine`) beside the fold's manifest; the result counts."""
     int8: bool = False
     """Whether each model is also quantized and heard as the device's file."""
     smoothing_steps: list[int] = [SMOOTHING_STEPS]
@@ -126,9 +120,9 @@ def cells(grid: Grid, seeds: Sequence[int]) -> list[Cell]:
 class Bench:
     """What all cells share: folds, manifests, rendered streams."""
 
-    def __init__(self, grid: Grid, base: TriggerRecipe, second: TriggerRecipe | None = None):
+    def __init__(self, grid: Grid, base: TriggerRecipe):
         """Raises ManifestError, StreamError: the recordings cannot be used."""
-        self.grid, self.base, self.second = grid, base, second
+        self.grid, self.base = grid, base
         self.frame = read_rows([grid.recordings], lambda frame: frame)
         self.more = read_rows(grid.more, lambda f: f) if grid.more else self.frame.clear()
         self.takes = takes_by_voice(self.frame, base.phrase, grid.parts)
@@ -199,7 +193,6 @@ class Bench:
         for share in self.grid.start_shares:
             if not (recipe.out / share_scores(share)).exists():
                 runs = [one.out / CHECKPOINT for one in recipe.each_run()]
-                runs = runs if runs[0].exists() else [recipe.out / CHECKPOINT]
                 mean = average(runs, recipe.out / f"start{share}.safetensors", recipe.init, share)
                 scores = listen(load_trigger(mean)[0], streams, smoothing_steps=1)
                 keep_scores(scores, recipe.out / share_scores(share))
@@ -208,33 +201,11 @@ class Bench:
         """Trains and scores a cell."""
         began, cpu = time.monotonic(), cpu_seconds()
         checkpoint = train(recipe)
-        if self.second is not None:
-            keep_scores(
-                listen(load_trigger(checkpoint)[0], streams, smoothing_steps=1), recipe.out / FIRST_SCORES
-            )
-            checkpoint = self.again(self.second, recipe, checkpoint)
         self.hear(cell, checkpoint, streams)
         if cell.unfreeze != "all":
-            shutil.rmtree(recipe.out / cell.unfreeze, ignore_errors=True)  # activations: 100 MB
+            for one in recipe.each_run():
+                shutil.rmtree(one.out / cell.unfreeze, ignore_errors=True)  # activations: 100 MB
         self.finish(cell, cpu_h=(cpu_seconds() - cpu) / 3600, wall_s=time.monotonic() - began)
-
-    def again(self, second: TriggerRecipe, first: TriggerRecipe, checkpoint: Path) -> Path:
-        """The second round: the weights of the first go on with what it fell for; returns its weights."""
-        mined = first.out / "mined.parquet"
-        try:
-            if not mined.exists():
-                mine(checkpoint, first.manifests, mined, MINED_LEAST, MINED_MOST, first.optimisation.seed)
-        except RecipeError as nothing:
-            print(nothing)
-        document = {
-            **second.model_dump(mode="json", exclude_unset=True),
-            "manifests": [str(path) for path in (*first.manifests, mined) if path.exists()],
-            "out": str(first.out / "second"),
-            "cache": None,
-            "unfreeze": first.unfreeze,
-            "init": str(checkpoint),
-        }
-        return train(validated(document, TriggerRecipe, f"{first.out}, second round"))
 
     def hear(self, cell: Cell, checkpoint: Path, streams: Sequence[Rendered]) -> None:
         """Keeps what a cell's model makes of the streams, and where asked its int8 file too."""
@@ -270,12 +241,17 @@ class Bench:
                 stream.name,
                 stream.condition,
                 stream.seconds,
-                tuple(word for word in stream.words if word.voice in voices),
+                words_of(stream, voices),
                 stream.pieces,
                 smoothed(scores[stream.name], smoothing_steps),
             )
             for stream in streams
         ]
+
+
+def words_of(stream: Rendered, voices: set[str]) -> tuple[Word, ...]:
+    """The words of a stream that count where these voices judge."""
+    return tuple(word for word in stream.words if word.voice in voices)
 
 
 def share_scores(share: float) -> str:

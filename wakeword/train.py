@@ -6,6 +6,7 @@ wakeword train wakeword/recipes/smart_mirror.yaml
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -65,8 +66,15 @@ class TriggerRecipe(TrainingRecipe):
     cache: HomePath | None = None
     """Where they are kept: `cuts` beside the run, unless runs are to share them."""
 
+    @property
+    def averaged(self) -> bool:
+        """Whether the model is a mean, not what one run has learnt."""
+        return self.runs > 1 or self.start_share > 0
+
     def each_run(self) -> list[TriggerRecipe]:
-        """The recipe of each fine-tuning of which the model is the mean."""
+        """The recipe of each fine-tuning of which the model is the mean; this one where it is none."""
+        if not self.averaged:
+            return [self]
         seeds = range(self.optimisation.seed, self.optimisation.seed + self.runs)
         return [
             self.model_copy(
@@ -125,12 +133,15 @@ def train(recipe: TriggerRecipe) -> Path:
 
     Raises RecipeError, CheckpointError, ManifestError, BatchError, TrainingStopped.
     """
-    if recipe.runs == 1 and not recipe.start_share:
+    if not recipe.averaged:
         return fine_tune(recipe)
     if recipe.init is None:
         raise RecipeError("runs, start_share: only runs from one pretrained start can be averaged; give init")
     models = [fine_tune(one) for one in recipe.each_run()]
-    return average(models, recipe.out / "trigger.safetensors", recipe.init, recipe.start_share)
+    out = recipe.out / "trigger.safetensors"
+    if int(os.environ.get("RANK", "0")) == 0:  # the others may be here before the last run's file is
+        average(models, out, recipe.init, recipe.start_share)
+    return out
 
 
 def fine_tune(recipe: TriggerRecipe) -> Path:

@@ -12,10 +12,9 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich.console import Console
@@ -23,9 +22,10 @@ from rich.progress import track
 
 from asr_pretrain.training.checkpoint import file_sha256
 from asr_pretrain.training.recipe import RecipeError, load_recipe
+from wakeword import benchmark
+from wakeword.blocks import Stream
 from wakeword.evaluate import Heard
 from wakeword.grid import (
-    FIRST_SCORES,
     INT8_SCORES,
     NEGATIVES,
     RESULT,
@@ -37,15 +37,15 @@ from wakeword.grid import (
     cells,
     keep_scores,
     share_scores,
+    words_of,
 )
 from wakeword.peers import Peer, PeerError, find
 from wakeword.rendered import Rendered, listen_untrained
-from wakeword.scoring import match
 from wakeword.train import TriggerRecipe
-from wakeword.transfer_table import Outcome, by_voice, engine_row, markdown, plot, pooled, steady
+from wakeword.transfer_table import by_voice, engine_row, hours_of, markdown, plot, pooled, steady
 
 
-def untrained(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]:
+def untrained(bench: Bench, streams: Sequence[Rendered], voices: set[str]) -> list[dict[str, Any]]:
     """One row for each encoder as it is; every voice is new to it, so there are no folds."""
     rows = []
     for name, path in bench.grid.encoders.items():
@@ -54,72 +54,61 @@ def untrained(bench: Bench, streams: Sequence[Rendered]) -> list[dict[str, Any]]
             kept.parent.mkdir(parents=True, exist_ok=True)
             keep_scores(listen_untrained(path, bench.base.phrase, streams), kept)
         scores = np.load(kept)
-        heard = [replace(_bare(stream), scores=scores[stream.name]) for stream in streams]
+        heard = [
+            Heard(s.name, s.condition, s.seconds, words_of(s, voices), s.pieces, scores[s.name])
+            for s in streams
+        ]
         row = {"encoder": name, "unfreeze": "none", "voices": 0, "variant": "", "seed": 0, "cpu_h": 0.0}
         rows.append({**row, **pooled(heard, bench.grid.fa_per_hour), "steady_frr": steady([heard])})
     return rows
 
 
-def engine(bench: Bench, name: str, streams: Sequence[Rendered]) -> dict[str, Any]:
+def engine(bench: Bench, name: str, streams: Sequence[Rendered], voices: set[str]) -> dict[str, Any]:
     """The row of another engine over the same streams. Raises PeerError, StreamError."""
     peer = find(name, bench.base.phrase)
     if peer.fire is None:
         raise PeerError(f"--engine {name}: gives scores; `wakeword benchmark` hears it")
-    times = fired(bench, peer, streams)
-    by_setting: dict[float, tuple[int, dict[str, Outcome]]] = {}
-    for setting in peer.settings:
-        accepts = 0
-        outcomes: dict[str, Outcome] = {}
-        for stream in streams:
-            found = times[f"{stream.name}@{setting}"]
-            if stream.condition == NEGATIVES:
-                accepts += len(found)
-                continue
-            spans = np.array([(word.start_s, word.end_s) for word in stream.words]).reshape(-1, 2)
-            hits = match(found, spans)[0]
-            miss, late, voices = outcomes.get(stream.condition, (np.zeros(0, bool), np.zeros(0), []))
-            outcomes[stream.condition] = (
-                np.append(miss, np.isnan(hits)),
-                np.append(late, hits - spans[:, 1]),
-                [*voices, *(word.voice for word in stream.words)],
-            )
-        by_setting[setting] = accepts, outcomes
-    pieces = [piece for stream in streams if stream.condition == NEGATIVES for piece in stream.pieces]
-    hours = sum(piece.end_s - piece.start_s for piece in pieces) / 3600
+    heard = listened(bench, peer, streams, voices)
+    by_setting = {
+        setting: (
+            heard.false_accepts(setting),
+            {condition: (missed, late, who) for condition, (missed, late, _, who) in found.items()},
+        )
+        for setting, found in ((setting, heard.missed(setting)) for setting in peer.settings)
+    }
+    hours = hours_of(stream for stream in streams if stream.condition == NEGATIVES)
     row = engine_row(by_setting, hours, bench.grid.fa_per_hour)
     if row is None:
-        raise PeerError(
-            f"--engine {name}: no setting keeps to {bench.grid.fa_per_hour} false accepts an hour"
-        )
+        raise PeerError(f"--engine {name}: no setting keeps to {bench.grid.fa_per_hour} FA/h")
     told = {"encoder": f"{peer.name} {peer.version}", "unfreeze": "none", "voices": 0}
     return {**told, "variant": "", "seed": 0, "cpu_h": 0.0, **row}
 
 
-def fired(bench: Bench, peer: Peer, streams: Sequence[Rendered]) -> Mapping[str, np.ndarray]:
-    """Seconds at which an engine fired, by ``STREAM@SETTING``; listened to once."""
+def listened(bench: Bench, peer: Peer, streams: Sequence[Rendered], voices: set[str]) -> benchmark.Heard:
+    """What an engine made of the streams, of these voices' words; it listens once."""
     kept = bench.grid.out / "engines" / f"{peer.name}-{peer.version}.npz"
     if not kept.exists():
-        times: dict[str, Any] = {}
-        screen = Console(stderr=True)
+        heard, screen = benchmark.Heard(peer), Console(stderr=True)
         for condition in dict.fromkeys(stream.condition for stream in streams):
             for played in track(bench.played(condition), f"{peer.name}, {condition}", console=screen):
-                times |= {f"{played.name}@{s}": peer.times(played.samples, s) for s in peer.settings}
+                heard.listen(played)
+        pairs = zip(heard.streams, heard.times, strict=True)
+        times = {f"{stream.name}@{s}": at for stream, found in pairs for s, at in found.items()}
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(kept, **times)
-    found: Mapping[str, np.ndarray] = np.load(kept)
-    return found
-
-
-def _bare(stream: Rendered) -> Heard:
-    nothing = np.zeros(0, np.float32)
-    return Heard(stream.name, stream.condition, stream.seconds, stream.words, stream.pieces, nothing)
+        np.savez_compressed(kept, **cast("dict[str, Any]", times))
+    fired, silent = np.load(kept), np.zeros(0, np.int16)
+    return benchmark.Heard(
+        peer,
+        [Stream(s.name, s.condition, silent, words_of(s, voices), s.pieces) for s in streams],
+        times=[{setting: fired[f"{s.name}@{setting}"] for setting in peer.settings} for s in streams],
+    )
 
 
 def table(bench: Bench, streams: Sequence[Rendered], folds: set[int]) -> list[dict[str, Any]]:
     """One row for each encoder, depth, number of voices and seed of which these folds are done."""
     rows = []
     shares = {share_scores(share): f"{share:.0%} of the start" for share in bench.grid.start_shares}
-    kinds = {FIRST_SCORES: "first round", SCORES: "", INT8_SCORES: "int8", **shares}
+    kinds = {SCORES: "", INT8_SCORES: "int8", **shares}
     for members in finished(bench, folds):
         first = members[0]
         names = dict(zip(("encoder", "unfreeze", "voices", "variant"), first.kind, strict=True))
@@ -180,8 +169,7 @@ def run(args: argparse.Namespace) -> int:
         if name == SCRATCH or not path.exists():
             raise RecipeError(f"{args.grid}: encoder {name!r}: {path} is not there, or the name is taken")
     near = args.grid.parent
-    second = None if grid.second_round is None else load_recipe(near / grid.second_round, TriggerRecipe)
-    bench = Bench(grid, load_recipe(near / grid.base, TriggerRecipe), second)
+    bench = Bench(grid, load_recipe(near / grid.base, TriggerRecipe))
     folds = set(args.fold or range(grid.folds))
     if not folds <= set(range(grid.folds)):
         raise RecipeError(f"--fold {max(folds)}: {args.grid} has the folds 0 to {grid.folds - 1}")
@@ -219,8 +207,10 @@ def run(args: argparse.Namespace) -> int:
             if cell.cuts in mine:
                 bench.run(cell, streams)
     if args.share == "0/1":
-        rows = [engine(bench, name, streams) for name in args.engine]
-        rows += [*(untrained(bench, streams) if grid.untrained else []), *table(bench, streams, folds)]
+        voices = {voice for fold in folds for voice in bench.folds[fold]}
+        rows = [engine(bench, name, streams, voices) for name in args.engine]
+        rows += untrained(bench, streams, voices) if grid.untrained else []
+        rows += table(bench, streams, folds)
         (grid.out / "transfer.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         if rows:
             plot(rows, grid.out / "transfer.svg")

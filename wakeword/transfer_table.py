@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wakeword import scoring, statistics
+from wakeword.blocks import Stream
 from wakeword.evaluate import Heard
+from wakeword.rendered import Rendered
 from wakeword.streams import condition_label
 
 RULE = scoring.Rule(step_s=0.08, refractory_s=1.0)
@@ -25,7 +27,7 @@ def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
     over all of them.
     """
     negatives = [item for item in heard if item.condition == "negatives"]
-    hours = sum(piece.end_s - piece.start_s for item in negatives for piece in item.pieces) / 3600
+    hours = hours_of(negatives)
     tracks = [item.track() for item in negatives]
     threshold = scoring.lowest_threshold(tracks, hours, fa_per_hour, RULE)
     outcomes = {}
@@ -36,6 +38,11 @@ def pooled(heard: Sequence[Heard], fa_per_hour: float) -> dict[str, Any]:
         outcomes[condition] = (~outcome.hit, outcome.latency_s, voices)
     accepts = scoring.count_events(tracks, threshold, RULE)
     return {"threshold": threshold, "hours": hours, "false_accepts": accepts, **_misses(outcomes)}
+
+
+def hours_of(streams: Iterable[Heard | Rendered | Stream]) -> float:
+    """What is played in them, gaps left out."""
+    return sum(piece.end_s - piece.start_s for stream in streams for piece in stream.pieces) / 3600
 
 
 Outcome = tuple[np.ndarray, np.ndarray, list[str]]

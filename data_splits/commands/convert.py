@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,6 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Convert and name what was written."""
-    import sys
-
     from data_splits import interchange, tree
     from data_splits.manifest import normalise, read_manifest, rooted, write_manifest
     from data_splits.schema import ManifestError

@@ -178,15 +178,6 @@ def test_a_grid_is_trained_once_and_tabled(
         assert main(["transfer", str(path)]) == 0
         output = capsys.readouterr().out
         assert to_do in output and "| own, mean, 25% of the start, mean of 1 | head | all | 0 |" in output
-    grid["start_shares"] = []
-    grid |= {"second_round": grid["base"], "variants": {"twice": {}}, "int8": False}
-    path.write_text(yaml.safe_dump(grid))
-    assert main(["transfer", str(path)]) == 0
-    output = capsys.readouterr().out
-    assert (
-        "| own, twice, first round, mean of 1 | head |" in output
-        and "| own, twice, mean of 1 | head |" in output
-    )
     grid["encoders"] = {"scratch": str(encoder)}
     path.write_text(yaml.safe_dump(grid))
     assert main(["transfer", str(path)]) == 2
